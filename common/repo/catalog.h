@@ -1,0 +1,59 @@
+/* The catalog: one immutable JSON record per checkpoint. dm-repository(5). */
+#ifndef DM_REPO_CATALOG_H
+#define DM_REPO_CATALOG_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "content/id.h"
+#include "repo/site.h"
+
+struct checkpoint_disk {
+	char *name;
+	uint64_t size;
+	uint32_t block;
+	bool has_root, partial;
+	struct id root;
+	char *point;		/* the target's: "root:blake3:HEX", a path, ... */
+	char *source_point;	/* for --since of the next iteration, "" if none */
+	uint64_t changed;	/* bytes asked for in this iteration */
+};
+struct checkpoint {
+	char *workload;
+	uint64_t seq, parent;	/* parent 0: none */
+	char session[33];
+	int64_t time;		/* of the recovery point, ns */
+	int64_t started, committed;
+	char *kind;		/* "full", "incremental" */
+	struct checkpoint_disk *disk;
+	size_t ndisks;
+	uint64_t chunks, changed, stored;
+	json_t *recovery;	/* the plan's recovery configuration, or NULL */
+	bool pinned;
+};
+void checkpoint_free(struct checkpoint *c);
+
+/* Immutable: fails with DM_NO when WORKLOAD/SEQ exists ("another writer
+ * committed"), 0 when the same session committed it already. */
+int catalog_commit(struct site *s, const struct checkpoint *c, struct err *e);
+/* All of a workload in order of seq (NULL workload: of all, by name). */
+int catalog_list(struct site *s, const char *workload, struct checkpoint ***out, size_t *n, struct err *e);
+void catalog_list_free(struct checkpoint **v, size_t n);
+/* "latest", a seq, a time ("2026-11-23T10:00", "-2h": the newest not after it).
+ * DM_NO when there is none; says what there is. */
+struct checkpoint *catalog_find(struct site *s, const char *workload, const char *at, struct err *e);
+struct checkpoint *catalog_latest(struct site *s, const char *workload, struct err *e);	/* NULL with e->code 0: none yet */
+const struct checkpoint_disk *checkpoint_disk(const struct checkpoint *c, const char *name);
+/* A shared lock on the record, checked again after locking: fd to close when
+ * reading is over, or -1 (DM_NO: it is gone). */
+int catalog_hold(struct site *s, const struct checkpoint *c, struct err *e);
+/* The one running iteration of a workload: fd, or -1 (DM_NO: another runs). */
+int catalog_lock_workload(struct site *s, const char *workload, struct err *e);
+/* Find the state a base names: by root, or by the source's point, of the disk
+ * with this name, in the newest checkpoint that has it.  1, 0, -1. */
+int catalog_find_base(struct site *s, const char *disk, const struct id *root,
+    const char *source_point, struct id *out, struct err *e);
+json_t *checkpoint_json(const struct checkpoint *c);
+int catalog_pin(struct site *s, const struct checkpoint *c, bool on, struct err *e);
+
+#endif

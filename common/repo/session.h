@@ -1,0 +1,49 @@
+/* Sessions: iterations in progress, as files in open/ (dm-repository(5)).
+ * A session file is locked (shared, OFD) by dm-write and dm-checkpoint for as
+ * long as they work on it and is made before the first look-up in the index;
+ * its roots count for prune. */
+#ifndef DM_REPO_SESSION_H
+#define DM_REPO_SESSION_H
+
+#include "base/err.h"
+#include "content/id.h"
+#include "repo/site.h"
+
+struct session_disk {
+	char *name;
+	uint64_t size;
+	uint32_t block;
+	bool full, frozen, has_base, has_partial, has_final;
+	struct id base;		/* root of the base */
+	struct id partial;	/* root of what is durable so far */
+	struct id final;	/* root once finalized */
+	char *base_point, *target_point;
+};
+struct session {
+	char *name;		/* hex of the 16 session bytes */
+	int fd;			/* locked */
+	int64_t started;
+	uint32_t epoch;		/* last durable */
+	struct session_disk *disk;
+	size_t ndisks;
+	char *workload;		/* "" until known */
+};
+/* Take over the unlocked session of an interrupted iteration with the same
+ * disks, bases and target points (frozen, or any when by_content), renamed to
+ * this session; else make a new one.  DM_NO: such a session is still at
+ * work.  `want' gives names, sizes, bases, points. */
+struct session *session_begin(struct site *s, const uint8_t id[16], const struct session *want, struct err *e);
+/* Join one that exists, by id (dm-checkpoint). DM_NO if there is none. */
+struct session *session_join(struct site *s, const uint8_t id[16], struct err *e);
+/* The session that session_begin would take over, read only and unlocked, or
+ * NULL with e->code 0. */
+struct session *session_find(struct site *s, const struct session *want, struct err *e);
+/* Write the state (replace, synced). */
+int session_save(struct site *s, struct session *se, struct err *e);
+/* Remove the file: committed, or explicitly abandoned. */
+int session_end(struct site *s, struct session *se, struct err *e);
+void session_close(struct session *se);		/* keeps the file */
+/* All of them; *alive[i]: someone holds the lock. */
+int session_list(struct site *s, struct session ***out, bool **alive, size_t *n, struct err *e);
+
+#endif

@@ -1,0 +1,28 @@
+/* Disk trees: 16-way nodes over chunk ids. */
+#ifndef DM_REPO_TREE_H
+#define DM_REPO_TREE_H
+
+#include "repo/store.h"
+
+/* A disk's state being read.  Not thread-safe unless said; memory: one path. */
+struct tree;
+struct tree *tree_open(struct store *st, const struct id *root, struct err *e);	/* NULL root: empty, all zero */
+void tree_close(struct tree *t);
+uint64_t tree_size(const struct tree *t);
+/* Id of chunk number n (zero id past the end).  Thread-safe. */
+int tree_chunk(struct tree *t, uint64_t n, struct id *out, struct err *e);
+/* The next chunk >= *n whose id is not zero: 1, *n and *id set; 0 none; -1.
+ * Skips zero subtrees in one step.  Thread-safe. */
+int tree_next(struct tree *t, uint64_t *n, struct id *id, struct err *e);
+/* The next chunk >= *n that differs from `base' (equal subtrees are skipped);
+ * ids of both.  1, 0, -1. */
+int tree_next_diff(struct tree *t, struct tree *base, uint64_t *n, struct id *id, struct id *base_id, struct err *e);
+
+/* New root from a base root (NULL: empty) and changed chunks. */
+struct chunk_update { uint64_t n, count; struct id id; };	/* count > 1 only with the zero id */
+/* `up' is sorted by n, not overlapping.  size: bytes of the new disk; what
+ * lies beyond it is dropped.  Nodes are put into the store. */
+int tree_update(struct store *st, const struct id *base, uint64_t size,
+    const struct chunk_update *up, size_t n, struct id *root, struct err *e);
+
+#endif

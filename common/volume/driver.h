@@ -1,0 +1,60 @@
+/* What a driver is: one table of operations.  The core (volume.c) supplies
+ * what a NULL callback leaves out, checks ranges and tilings, and keeps the
+ * message.  A driver never prints, never exits, includes no other driver. */
+#ifndef DM_VOLUME_DRIVER_H
+#define DM_VOLUME_DRIVER_H
+
+#include "base/uri.h"
+#include "volume/volume.h"
+
+struct volume {
+	const struct driver *drv;
+	void *priv;			/* the driver's */
+	char *uri;
+	uint64_t size;			/* set by open */
+	struct volume_limits limits;	/* set by open; 0: core's defaults */
+	bool writable;
+	bool wants_ids;
+	uint32_t chunk_size;
+	struct volume_group *group;
+	struct err err;			/* message of the last failure; written
+					 * through volume_fail, thread-safe */
+};
+
+/* Record a message and return -errnum (the first failure's text is kept). */
+int volume_fail(struct volume *v, int errnum, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+struct driver {
+	const char *scheme;	/* "file" */
+	int (*open)(struct volume *v, const struct uri *u, const struct volume_how *how);	/* required; fills v->err on failure */
+	void (*close)(struct volume *v);	/* required */
+	int (*read)(struct volume *v, void *p, size_t len, uint64_t off);	/* NULL: cannot be a source */
+	int (*write)(struct volume *v, const void *p, size_t len, uint64_t off);	/* NULL: only put, or no target */
+	int (*zero)(struct volume *v, uint64_t off, uint64_t len);	/* NULL: core writes zeros */
+	int (*extents)(struct volume *v, const char *since, uint64_t off, uint64_t len, struct extents *out);	/* NULL: all DATA, since refused */
+	int (*put)(struct volume *v, struct volume_chunk *c);	/* NULL: write/zero pieces */
+	int (*put_zero)(struct volume *v, uint64_t off, uint64_t len, uint32_t epoch);	/* NULL: zero */
+	int (*held)(struct volume *v, uint64_t off, uint32_t len, const struct id *id);	/* NULL: 0 */
+	int (*ref)(struct volume *v, uint64_t off, uint32_t len, const struct id *id, uint32_t epoch);	/* NULL: 0 */
+	int (*get_stored)(struct volume *v, uint64_t off, uint32_t len, void *p, int *codec, size_t *stored_len);	/* NULL: 0 */
+	int (*flush)(struct volume *v, uint32_t epoch);	/* NULL: nothing to do */
+	int (*group_flush)(struct volume_group *g, uint32_t epoch);	/* set: called once for the group instead of flush */
+	char *(*point)(struct volume *v, bool *frozen);	/* NULL: "" */
+	int (*finalize)(struct volume *v, const char *source_point, const struct id *source_root, struct volume_final *f);	/* NULL: nothing to do */
+};
+
+/* Shared state of a group: the first volume of a driver hangs it here. */
+struct volume_group {
+	struct volume **member;
+	size_t n;
+	void *shared;			/* the driver's; freed with shared_free
+					 * when the group is */
+	const struct driver *shared_by;
+	void (*shared_free)(void *shared);
+};
+
+/* drivers.c: the only place that names drivers. */
+const struct driver *driver_find(const char *scheme);
+
+#endif

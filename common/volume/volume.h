@@ -1,0 +1,124 @@
+/* Volumes: anything with blocks, named by a URI (dm-volume(7)).
+ *
+ * Calls return 0 or -errno; volume_message gives the sentence.  Transfers are
+ * whole or failed.  Several threads may call read, write, zero, put and
+ * flush on one open volume at once. */
+#ifndef DM_VOLUME_VOLUME_H
+#define DM_VOLUME_VOLUME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/extent.h"
+#include "content/id.h"
+
+struct volume;
+struct volume_group;	/* what volumes of one iteration share (one session of
+			 * a repository, say); made empty by the caller */
+struct volume_group *volume_group_new(void);
+void volume_group_free(struct volume_group *g);	/* after its volumes */
+
+enum volume_mode { VOL_READ, VOL_WRITE };
+
+struct volume_how {
+	enum volume_mode mode;
+	const char *disk;		/* name of the disk in the workload */
+	const char *point;		/* VOL_READ: which state; NULL: the present one */
+	struct volume_group *group;	/* VOL_WRITE: never NULL */
+
+	/* VOL_WRITE only: what the iteration's HELLO said. */
+	uint64_t size;			/* bytes the disk has in the new state */
+	uint32_t block, chunk_size;
+	int algo;
+	bool full;			/* no base: what is not written is zero */
+	const char *base_point;		/* "" if unknown */
+	const struct id *base_root;	/* NULL if unknown */
+	const char *target_point;	/* "" if unknown */
+	bool frozen;			/* the target point cannot change */
+	const uint8_t *session;		/* 16 bytes */
+	const char *workload;		/* "" if unknown */
+	bool force;			/* --force: target looks mounted or foreign */
+	const struct disk_table *disks;	/* all disks of the iteration */
+};
+
+struct disk_table {
+	size_t n;
+	const struct disk_row {
+		const char *name, *base_point, *target_point;
+		uint64_t size;
+		uint32_t block;
+		bool full, frozen, has_base_root;
+		struct id base_root;
+	} *row;
+};
+
+/* One chunk to be applied. */
+struct volume_chunk {
+	uint64_t off;			/* of the chunk, on the grid */
+	uint32_t len;			/* of the chunk */
+	uint32_t epoch;
+	const struct frag *frag;	/* nfrags 0: the whole chunk */
+	size_t nfrags;
+	bool rest_zero;			/* outside the fragments: zero, not base */
+	const void *plain;		/* the pieces' bytes one after another */
+	size_t plain_len;
+	int codec;			/* how `stored' holds the same bytes */
+	const void *stored;
+	size_t stored_len;
+	const struct id *id;		/* claimed id of the whole chunk, or NULL */
+	const struct id *leaf;		/* leaf ids, verified against plain, or NULL;
+					 * only when nfrags is 0 */
+	uint64_t added;			/* out: bytes the target grew by */
+	bool dedup;			/* out: the target had the content */
+};
+
+/* On failure *v is NULL and *e says why: DM_NO for a refusal (wrong base, in
+ * use, mounted), DM_USAGE for a URI no driver takes, DM_ENV otherwise. */
+int volume_open(struct volume **v, const char *uri, const struct volume_how *how, struct err *e);
+uint64_t volume_size(const struct volume *v);
+struct volume_limits { uint32_t min, preferred, max; };
+struct volume_limits volume_limits(const struct volume *v);
+const char *volume_uri(const struct volume *v);
+
+/* What of [off, off+len) changed since the point (NULL: what is not zero);
+ * the answer tiles the range.  -ESTALE: the point is lost, foreign or
+ * doubtful; -ENOTSUP: this volume cannot tell. */
+int volume_extents(struct volume *v, const char *since, uint64_t off, uint64_t len, struct extents *out);
+int volume_read(struct volume *v, void *p, size_t len, uint64_t off);
+int volume_write(struct volume *v, const void *p, size_t len, uint64_t off);
+int volume_zero(struct volume *v, uint64_t off, uint64_t len);
+/* Apply a chunk: the driver's own way, or decoded pieces through write/zero. */
+int volume_put(struct volume *v, struct volume_chunk *c);
+/* [off, off+len) is zero now (whole chunks, perhaps the tail). */
+int volume_put_zero(struct volume *v, uint64_t off, uint64_t len, uint32_t epoch);
+/* Does an interrupted earlier session already hold this chunk's new state?
+ * 1, 0 or -errno. */
+int volume_held(struct volume *v, uint64_t off, uint32_t len, const struct id *id);
+/* Is the content known to the target (dedup)?  If so it becomes the chunk at
+ * off.  1, 0 or -errno. */
+int volume_ref(struct volume *v, uint64_t off, uint32_t len, const struct id *id, uint32_t epoch);
+/* Read a whole chunk in its stored form when the driver has one (then nothing
+ * is decompressed): 1 and *codec, *stored_len; 0: read it plainly; -errno.
+ * p has codec_bound(len) bytes. */
+int volume_get_stored(struct volume *v, uint64_t off, uint32_t len, void *p, int *codec, size_t *stored_len);
+
+/* Everything put in epochs up to this one, on all volumes of the group, is
+ * durable when this returns 0.  May run beside puts of later epochs. */
+int volume_group_flush(struct volume_group *g, uint32_t epoch);
+/* Name the present state of a source: an allocation, or NULL with errno. */
+char *volume_point(struct volume *v, bool *frozen);
+/* Everything was written and flushed: make the new state a point and say its
+ * name (allocation) and, if known, its root.  All volumes of a group are
+ * finalized one after another; 0 or -errno. */
+struct volume_final { char *point; bool has_root; struct id root; uint64_t stored; };
+int volume_finalize(struct volume *v, const char *source_point, const struct id *source_root, struct volume_final *f);
+/* Without finalize the new state is abandoned (or kept for resume). */
+void volume_close(struct volume *v);
+const char *volume_message(const struct volume *v);
+
+/* Does the driver want leaf ids computed before put? */
+bool volume_wants_ids(const struct volume *v);
+
+#endif
