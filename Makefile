@@ -36,41 +36,110 @@ B3ASM := $(if $(filter x86_64,$(shell uname -m)),blake3_sse2_x86-64_unix blake3_
 B3OBJ := $(patsubst %,$(B)/blake3/%.o,blake3 blake3_dispatch blake3_portable $(B3ASM))
 endif
 
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
 all: $(BIN)
 
 $(B)/libdm.a: $(OBJ) $(B3OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/blake3/%.o: $(BLAKE3_DIR)/%.c
 	@mkdir -p $(@D)
-	$(CC) -O3 -fPIE -c -o $@ $<
+	$(call say,CC,$(notdir $<))
+	$(Q)$(CC) -O3 -fPIE -c -o $@ $<
 $(B)/blake3/%.o: $(BLAKE3_DIR)/%.S
 	@mkdir -p $(@D)
-	$(CC) -fPIE -c -o $@ $<
+	$(call say,AS,$(notdir $<))
+	$(Q)$(CC) -fPIE -c -o $@ $<
 
 $(B)/bin/%: $(B)/cmd/%.o $(B)/libdm.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/libdm.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/lib/%: $(B)/tests/lib/%.o $(B)/libdm.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The programs as tests run them: with the drivers that inject faults and log
+# calls, which build/bin leaves out.
+TESTBIN := $(CMDS:%=$(B)/testbin/%)
+$(B)/drivers_test.o: common/volume/drivers.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) -DDM_TEST_DRIVERS $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/testbin/%: $(B)/cmd/%.o $(B)/drivers_test.o $(B)/libdm.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+SCRIPTS := $(wildcard scripts/dm-*)
+MAN     := $(wildcard man/*.[1-8])
 
 unit: $(UNIT)
 	@for t in $(UNIT); do $$t || exit 1; done
+
+testbuild: $(BIN) $(TESTBIN) $(UNIT) $(HELPERS)
+
+check: testbuild
+	scripts/check-floors
+	DM_BUILD=$(B) tests/run
+
+lint:
+	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run
+	mandoc -T lint -W warning $(MAN)
+	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=unusedStructMember \
+		--error-exitcode=1 -Icommon -D_GNU_SOURCE -DDM_VERSION='"x"' common cmd
+
+# Fuzz harnesses (clang's libFuzzer), each for FUZZ_SECONDS.
+FUZZ_SECONDS ?= 20
+FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+build-fuzz/%: tests/fuzz/%.c
+	@$(MAKE) --no-print-directory CC=clang B=build-fuzz SAN=fuzzer-no-link,address,undefined build-fuzz/libdm.a
+	$(call say,FUZZ,$@)
+	$(Q)clang $(CPPFLAGS) -std=c11 -pthread -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< build-fuzz/libdm.a $(LDLIBS)
+fuzz: $(FUZZ)
+	@for f in $(FUZZ); do n=$$(basename $$f | sed 's/^fuzz_//'); mkdir -p build-fuzz/corpus/$$n; \
+		seed=tests/fuzz/corpus/$$n; [ -d $$seed ] || seed=; \
+		echo "fuzz $$n"; $$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix=build-fuzz/$$n- build-fuzz/corpus/$$n $$seed 2>build-fuzz/$$n.log \
+			|| { tail -40 build-fuzz/$$n.log; exit 1; }; grep -h 'number_of_executed_units' build-fuzz/$$n.log; done
+
+bench: all
+	DM_BUILD=$(B) tests/bench/run
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 755 $(BIN) $(SCRIPTS) $(DESTDIR)$(PREFIX)/bin
+	for m in $(MAN); do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/ || exit 1; done
+
+help:
+	@echo 'make             build into build/'
+	@echo 'make check       build and run every test (SAN=address,undefined or SAN=thread: instrumented)'
+	@echo 'make unit        unit tests only'
+	@echo 'make lint        shellcheck, mandoc, cppcheck'
+	@echo 'make fuzz        fuzz every parser, FUZZ_SECONDS=20 each'
+	@echo 'make bench       compare with other tools on this machine'
+	@echo 'make install     to DESTDIR and PREFIX (/usr/local)'
 
 clean:
 	rm -rf build build-*
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all unit clean
+.PHONY: all unit check testbuild lint fuzz bench install help clean
 .SECONDARY:
