@@ -1,0 +1,102 @@
+# Common ground of the bats suites:  load ../lib/common
+#
+#   setup() { dm_setup; }   teardown() { dm_teardown; }
+#
+# dm_setup gives the test an empty directory $T, which is also the current one
+# and goes away afterwards, and puts the programs under test on PATH.  What a
+# test acquires it hands to `at_end', which runs in reverse order.
+# shellcheck shell=bash
+
+DM_TOP=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
+DM_LIB=$DM_TOP/tests/lib
+case ${DM_BUILD:=build} in /*) ;; *) DM_BUILD=$DM_TOP/$DM_BUILD ;; esac
+case :$PATH: in
+*":$DM_BUILD/bin:"*) ;;
+*) PATH=$DM_BUILD/bin:$DM_BUILD/lib:$DM_TOP/scripts:$PATH ;;
+esac
+export DM_TOP DM_LIB DM_BUILD PATH
+export LC_ALL=C TZ=UTC
+
+dm_setup() {
+	T=$(mktemp -d "${BATS_TEST_TMPDIR:-${TMPDIR:-/tmp}}/t.XXXXXX")
+	DM_END=$T.end
+	export T DM_END
+	: >"$DM_END"
+	cd "$T" || return 1
+}
+
+dm_teardown() {
+	local line bad=0
+	cd "$T" || return 1
+	while IFS= read -r line; do
+		eval "$line" || { echo "# clean-up failed: $line" >&2; bad=1; }
+	done < <(tac "$DM_END")
+	cd / || return 1
+	rm -rf "$T" "$DM_END"
+	return "$bad"
+}
+
+# at_end COMMAND...: run it when the test is over, whatever its result.
+at_end() {
+	printf '%q ' "$@" >>"$DM_END"
+	echo >>"$DM_END"
+}
+
+# die TEXT: fail the test with a reason.
+die() {
+	echo "$*" >&2
+	return 1
+}
+
+# exits CODE COMMAND...: the command must end with this code.  $output holds
+# what it wrote to both streams, $err its standard error alone.
+exits() {
+	local want=$1 got=0
+	shift
+	"$@" >"$T/.out" 2>"$T/.err" || got=$?
+	output=$(tr -d '\0' <"$T/.out"; cat "$T/.err")
+	err=$(cat "$T/.err")
+	[ "$got" -eq "$want" ] && return 0
+	echo "exit $got, expected $want: $*" >&2
+	printf '%s\n' "$output" >&2
+	return 1
+}
+
+# sh_exits CODE TEXT: the same for a line of shell, a pipeline for instance.
+sh_exits() {
+	exits "$1" bash -c "$2"
+}
+
+# one_line TEXT...: $err must be one line holding every TEXT.
+one_line() {
+	local want
+	[ "$(printf '%s\n' "$err" | wc -l)" -eq 1 ] && [ -n "$err" ] ||
+		die "expected one line on standard error, got: $err" || return 1
+	for want; do
+		[[ $err == *"$want"* ]] || die "no \"$want\" in: $err" || return 1
+	done
+}
+
+# same FILE FILE: byte for byte.
+same() {
+	cmp -- "$1" "$2" >&2
+}
+
+# sum FILE: its SHA-256.
+sum() {
+	sha256sum -- "$1" | cut -d' ' -f1
+}
+
+# within SECONDS COMMAND...: a hang is a failure (code 124).
+within() {
+	timeout -k 5 "$@"
+}
+
+# wait_for COMMAND...: until it succeeds, at most 20 seconds.
+wait_for() {
+	local end=$((SECONDS + 20))
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || die "waited in vain for: $*" || return 1
+		sleep 0.05
+	done
+}
