@@ -4,8 +4,8 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 SAN     ?=
 VERSION := 0.1.0
-B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 comma   := ,
+B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 PKGS    := libzstd libsodium libxxhash lmdb jansson libarchive
 
 # BLAKE3: the library where the system has one, else the C sources that the
@@ -29,7 +29,8 @@ OBJ   := $(SRC:%.c=$(B)/%.o)
 CMDS  := $(basename $(notdir $(wildcard cmd/dm-*.c)))
 BIN   := $(CMDS:%=$(B)/bin/%)
 UNIT  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
-HELPERS := $(patsubst tests/lib/%.c,$(B)/lib/%,$(wildcard tests/lib/*.c))
+HELPERS := $(patsubst tests/lib/%.c,$(B)/lib/%,$(filter-out tests/lib/preload_%,$(wildcard tests/lib/*.c))) \
+	$(patsubst tests/lib/%.c,$(B)/lib/%.so,$(wildcard tests/lib/preload_*.c))
 
 ifneq ($(BLAKE3_PC),yes)
 B3ASM := $(if $(filter x86_64,$(shell uname -m)),blake3_sse2_x86-64_unix blake3_sse41_x86-64_unix blake3_avx2_x86-64_unix blake3_avx512_x86-64_unix,$(if $(filter aarch64,$(shell uname -m)),blake3_neon))
@@ -74,6 +75,12 @@ $(B)/lib/%: $(B)/tests/lib/%.o $(B)/libdm.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Libraries that tests put in front of libc's calls.
+$(B)/lib/preload_%.so: tests/lib/preload_%.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -D_GNU_SOURCE -std=c11 -O1 -g -fPIC -shared -o $@ $< -ldl
 
 # The programs as tests run them: with the drivers that inject faults and log
 # calls, which build/bin leaves out.
