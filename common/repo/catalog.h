@@ -22,6 +22,7 @@ struct checkpoint {
 	char *workload;
 	uint64_t seq, parent;	/* parent 0: none */
 	char session[33];
+	int algo;		/* hash of the roots */
 	int64_t time;		/* of the recovery point, ns */
 	int64_t started, committed;
 	char *kind;		/* "full", "incremental" */
@@ -31,7 +32,16 @@ struct checkpoint {
 	json_t *recovery;	/* the plan's recovery configuration, or NULL */
 	bool pinned;
 };
-void checkpoint_free(struct checkpoint *c);
+void checkpoint_free(struct checkpoint *c);	/* NULL is harmless */
+
+/* Names of the workloads, sorted; freed with catalog_names_free. */
+int catalog_workloads(struct site *s, char ***out, size_t *n, struct err *e);
+void catalog_names_free(char **v, size_t n);
+/* Numbers of a workload's checkpoints, ascending, into an allocation.  Reads
+ * no record, so a damaged one does not hide the others. */
+int catalog_seqs(struct site *s, const char *workload, uint64_t **out, size_t *n, struct err *e);
+/* One record; DM_NO when it is not there, DM_BAD when it is damaged. */
+struct checkpoint *catalog_read(struct site *s, const char *workload, uint64_t seq, struct err *e);
 
 /* Immutable: fails with DM_NO when WORKLOAD/SEQ exists ("another writer
  * committed"), 0 when the same session committed it already. */
@@ -55,5 +65,8 @@ int catalog_find_base(struct site *s, const char *disk, const struct id *root,
     const char *source_point, struct id *out, struct err *e);
 json_t *checkpoint_json(const struct checkpoint *c);
 int catalog_pin(struct site *s, const struct checkpoint *c, bool on, struct err *e);
+/* Remove a checkpoint's record (prune).  0 removed; 1 left: someone reads it,
+ * or it is pinned or went meanwhile; -1. */
+int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e);
 
 #endif

@@ -1,0 +1,16 @@
+/* Inside the catalog: its directories and file names. */
+#ifndef DM_REPO_CATALOG_DIR_H
+#define DM_REPO_CATALOG_DIR_H
+
+#include "repo/catalog.h"
+
+#define CATALOG_NAME 32		/* room for "18446744073709551615.json" */
+
+/* catalog/WORKLOAD, made when `make' is set.  fd; -1 with *e, or with e->code
+ * 0 when it is not there. */
+int catalog_dir(struct site *s, const char *workload, bool make, struct err *e);
+
+/* "SEQ.json" or "SEQ.pin" into name. */
+char *catalog_name(char name[CATALOG_NAME], uint64_t seq, const char *suffix);
+
+#endif

@@ -1,0 +1,177 @@
+/* What changes the catalog, and the locks that keep it whole. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/durable.h"
+#include "base/fdio.h"
+#include "base/lock.h"
+#include "repo/catalog_dir.h"
+#include "repo/catalog_record.h"
+
+static int already_there(struct site *s, const struct checkpoint *c, struct err *e)
+{
+	struct checkpoint *old = catalog_read(s, c->workload, c->seq, e);
+	bool same = old && !strcmp(old->session, c->session);
+
+	checkpoint_free(old);
+	if (same)
+		return 0;
+	return err_set(e, DM_NO, "another writer committed checkpoint %llu of %s",
+	    (unsigned long long)c->seq, c->workload);
+}
+
+int catalog_commit(struct site *s, const struct checkpoint *c, struct err *e)
+{
+	char name[CATALOG_NAME], *text = NULL;
+	struct buf file = { 0 };
+	json_t *o = NULL;
+	int dir, rc = -1;
+
+	if (checkpoint_check(c, e))
+		return -1;
+	dir = catalog_dir(s, c->workload, true, e);
+	if (dir < 0)
+		return err_set(e, DM_ENV, "%s/catalog/%s vanished", s->path, c->workload);
+	o = checkpoint_record(c);
+	text = json_dumps(o, JSON_INDENT(2));
+	if (!text || strlen(text) >= RECORD_MAX) {
+		err_set(e, DM_USAGE, "the record is too long: shorten the recovery configuration");
+		goto out;
+	}
+	buf_printf(&file, "%s\n", text);
+	catalog_name(name, c->seq, ".json");
+	rc = durable_create(dir, name, file.p, file.len, e);
+	if (rc == 1)
+		rc = already_there(s, c, e);
+out:
+	buf_free(&file);
+	free(text);
+	json_decref(o);
+	fd_close(dir);
+	return rc;
+}
+
+int catalog_lock_workload(struct site *s, const char *workload, struct err *e)
+{
+	int dir, fd, rc;
+
+	dir = catalog_dir(s, workload, true, e);
+	if (dir < 0)
+		return err_set(e, DM_ENV, "%s/catalog/%s vanished", s->path, workload);
+	fd = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	fd_close(dir);
+	if (fd < 0)
+		return err_sys(e, DM_ENV, errno, "%s/catalog/%s/lock", s->path, workload);
+	rc = lock_try(fd, LOCK_EXCLUSIVE, e);
+	if (rc == 0)
+		return fd;
+	fd_close(fd);
+	return rc == 1 ? err_set(e, DM_NO, "another iteration of %s is running", workload) : -1;
+}
+
+/* --- holding and dropping ----------------------------------------------- */
+
+/* Open the record under a lock of this kind, and make sure that what was
+ * locked is still the record: prune may have removed it in between.
+ * fd; -1 with *e; -2 when someone holds it (exclusive only). */
+static int lock_record(int dir, const struct checkpoint *c, enum lock_kind kind, struct err *e)
+{
+	struct stat mine, now;
+	char name[CATALOG_NAME];
+	int fd, rc;
+
+	catalog_name(name, c->seq, ".json");
+	fd = openat(dir, name, (kind == LOCK_SHARED ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT)
+		return err_sys(e, DM_ENV, errno, "%s of %s", name, c->workload);
+	if (fd < 0)
+		goto gone;
+	rc = kind == LOCK_SHARED ? lock_wait(fd, kind, e) : lock_try(fd, kind, e);
+	if (rc) {
+		fd_close(fd);
+		return rc == 1 ? -2 : -1;
+	}
+	if (fstat(fd, &mine) == 0 && fstatat(dir, name, &now, 0) == 0 &&
+	    mine.st_dev == now.st_dev && mine.st_ino == now.st_ino)
+		return fd;
+	fd_close(fd);
+gone:
+	return err_set(e, DM_NO, "checkpoint %llu of %s is gone: it was pruned",
+	    (unsigned long long)c->seq, c->workload);
+}
+
+int catalog_hold(struct site *s, const struct checkpoint *c, struct err *e)
+{
+	int dir = catalog_dir(s, c->workload, false, e), fd;
+
+	if (dir < 0)
+		return err_set(e, DM_NO, "checkpoint %llu of %s is gone",
+		    (unsigned long long)c->seq, c->workload);
+	fd = lock_record(dir, c, LOCK_SHARED, e);
+	fd_close(dir);
+	return fd;
+}
+
+static int set_pin(int dir, const char *name, bool on, struct err *e)
+{
+	if (on)
+		return durable_create(dir, name, "", 0, e) < 0 ? -1 : 0;
+	if (unlinkat(dir, name, 0) && errno != ENOENT)
+		return err_sys(e, DM_ENV, errno, "%s", name);
+	return durable_dir(dir, ".", e);
+}
+
+/* The shared lock keeps prune away between its look at the pin and the
+ * removal of the record. */
+int catalog_pin(struct site *s, const struct checkpoint *c, bool on, struct err *e)
+{
+	char name[CATALOG_NAME];
+	int dir, fd, rc;
+
+	dir = catalog_dir(s, c->workload, false, e);
+	if (dir < 0)
+		return err_set(e, DM_NO, "checkpoint %llu of %s is gone",
+		    (unsigned long long)c->seq, c->workload);
+	catalog_name(name, c->seq, ".pin");
+	fd = lock_record(dir, c, LOCK_SHARED, e);
+	rc = fd < 0 ? -1 : set_pin(dir, name, on, e);
+	fd_close(fd);
+	fd_close(dir);
+	return rc;
+}
+
+/* Remove a checkpoint's record.  0 removed; 1 left: someone reads it, or it
+ * is pinned or was removed meanwhile; -1. */
+int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e)
+{
+	struct err gone = { 0 };
+	char name[CATALOG_NAME];
+	int dir, fd, rc = 1;
+
+	dir = catalog_dir(s, c->workload, false, e);
+	if (dir < 0)
+		return e->code ? -1 : 1;
+	fd = lock_record(dir, c, LOCK_EXCLUSIVE, &gone);
+	if (fd == -1 && gone.code != DM_NO) {
+		*e = gone;
+		rc = -1;
+	}
+	if (fd < 0)
+		goto out;
+	catalog_name(name, c->seq, ".pin");
+	if (faccessat(dir, name, F_OK, 0) == 0)
+		goto out;
+	catalog_name(name, c->seq, ".json");
+	if (unlinkat(dir, name, 0))
+		rc = err_sys(e, DM_ENV, errno, "%s of %s", name, c->workload);
+	else
+		rc = durable_dir(dir, ".", e);
+out:
+	fd_close(fd);
+	fd_close(dir);
+	return rc;
+}
