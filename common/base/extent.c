@@ -172,3 +172,17 @@ uint64_t iset_count(const struct iset *s)
 {
 	return s->count;
 }
+
+bool iset_gap(const struct iset *s, uint64_t from, uint64_t end, uint64_t *first, uint64_t *n)
+{
+	size_t i = spans_upto(s, from);
+
+	if (i && s->v[i - 1].end > from)
+		from = s->v[i - 1].end;
+	if (from >= end)
+		return false;
+	/* spans do not touch: the one after, if any, begins later */
+	*first = from;
+	*n = (i < s->n && s->v[i].first < end ? s->v[i].first : end) - from;
+	return true;
+}

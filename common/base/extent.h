@@ -52,5 +52,8 @@ bool iset_has(const struct iset *s, uint64_t v);
 /* Is the set exactly [0, n)? */
 bool iset_full(const struct iset *s, uint64_t n);
 uint64_t iset_count(const struct iset *s);
+/* The first run of numbers at or after `from', below `end', that is not in the
+ * set: [*first, *first + *n).  false when there is none. */
+bool iset_gap(const struct iset *s, uint64_t from, uint64_t end, uint64_t *first, uint64_t *n);
 
 #endif

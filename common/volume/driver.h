@@ -4,6 +4,8 @@
 #ifndef DM_VOLUME_DRIVER_H
 #define DM_VOLUME_DRIVER_H
 
+#include <pthread.h>
+
 #include "base/uri.h"
 #include "volume/volume.h"
 
@@ -17,11 +19,14 @@ struct volume {
 	bool wants_ids;
 	uint32_t chunk_size;
 	struct volume_group *group;
-	struct err err;			/* message of the last failure; written
-					 * through volume_fail, thread-safe */
+	pthread_mutex_t lock;		/* of err */
+	struct err err;			/* the first failure; written through
+					 * volume_fail, except in open */
 };
 
-/* Record a message and return -errnum (the first failure's text is kept). */
+/* Record "URI: text: strerror" and return -errnum (the first failure's text is
+ * kept).  ESTALE, ENOTSUP, EPERM (refusals: DM_NO) and EBADMSG (DM_BAD) carry
+ * the text alone; all others are DM_ENV. */
 int volume_fail(struct volume *v, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -117,6 +117,9 @@ int volume_finalize(struct volume *v, const char *source_point, const struct id 
 /* Without finalize the new state is abandoned (or kept for resume). */
 void volume_close(struct volume *v);
 const char *volume_message(const struct volume *v);
+/* Copy the first failure of v, or of a group's volumes, into *e.  Returns -1. */
+int volume_error(const struct volume *v, struct err *e);
+int volume_group_error(const struct volume_group *g, struct err *e);
 
 /* Does the driver want leaf ids computed before put? */
 bool volume_wants_ids(const struct volume *v);

@@ -1,0 +1,103 @@
+/* Inside the file: driver: raw files, block devices and directories of
+ * checkpoints.  Only drv_file*.c include this. */
+#ifndef DM_VOLUME_DRV_FILE_H
+#define DM_VOLUME_DRV_FILE_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "base/extent.h"
+#include "volume/driver.h"
+
+/* What a target holds, beside it in PATH.dm: kept true at every moment, so
+ * that a wrong base is refused (drv_file_record.c). */
+struct file_state {
+	char *point;		/* the source's point, "" if unknown */
+	bool has_root;
+	struct id root;
+};
+struct file_record {
+	enum { RECORD_NONE, RECORD_WRITING, RECORD_COMPLETE } state;
+	int algo;
+	struct file_state base;		/* RECORD_WRITING: what it was */
+	struct file_state target;	/* what it is, or is becoming */
+	bool full, frozen;
+	char *identity;		/* of the file or device, without ctime */
+};
+int file_record_load(const char *path, struct file_record *r, struct err *e);	/* RECORD_NONE: no such file */
+int file_record_save(const char *path, const struct file_record *r, struct err *e);
+void file_record_free(struct file_record *r);
+/* Does the record say that its file holds the base that `how' names? */
+bool file_record_is_base(const struct file_record *r, const struct volume_how *how);
+/* Is it an interrupted step from that base to the same frozen state? */
+bool file_record_resumes(const struct file_record *r, const struct volume_how *how);
+
+/* "file:DEV:INO:SIZE:MTIME_NS", for a device "device:SIZE:SERIAL"; with_ctime
+ * makes it the point of a volume.  An allocation. */
+char *file_identity(const struct stat *st, uint64_t size, bool with_ctime);
+/* The same file, though it was written to? */
+bool file_identity_same_object(const char *a, const char *b);
+int file_size(int fd, const struct stat *st, uint64_t *size);	/* 0 or -errno */
+
+/* A target being written. */
+struct file_target {
+	char *path;		/* what is written: the file, or a work file */
+	char *record_path;	/* NULL: none is kept (a device without record=) */
+	struct file_record record;
+	char *dir, *final;	/* directory targets: where, and the file's name there */
+	bool created;		/* by this open; removed when nothing was written */
+	bool full, begun, failed;
+	bool fresh;		/* all of it reads as zeros until written */
+	bool prepared;		/* open did what must come before the first write */
+	_Atomic bool no_punch, no_zeroout;
+	pthread_mutex_t lock;	/* of what follows, and of begin */
+	struct iset *covered;	/* full iterations: bytes written or zeroed */
+	uint64_t dirty, dirty_lo, dirty_hi;	/* bytes and range since writeback was last started */
+};
+
+/* The older of a pair of clones. */
+struct file_base {
+	char *name;		/* as asked for */
+	int fd;
+	uint64_t size;
+};
+
+struct file_vol {
+	int fd;
+	bool device;
+	uint32_t sector;
+	struct stat st;
+	struct file_target *target;	/* NULL when reading */
+	struct file_base base;
+	pthread_mutex_t lock;		/* of base */
+};
+
+/* drv_file_map.c */
+int file_extents(struct volume *v, const char *since, uint64_t off, uint64_t len, struct extents *out);
+void file_base_close(struct file_base *b);
+
+/* drv_file_use.c: 0, or DM_NO with who uses it. */
+int file_in_use(const char *path, int fd, const struct stat *st, struct err *e);
+
+/* drv_file_write.c */
+int file_open_target(struct volume *v, const struct uri *u, const struct volume_how *how);
+int file_write(struct volume *v, const void *p, size_t len, uint64_t off);
+int file_zero(struct volume *v, uint64_t off, uint64_t len);
+int file_flush(struct volume *v, uint32_t epoch);
+int file_finalize(struct volume *v, const char *source_point, const struct id *source_root,
+    struct volume_final *f);
+void file_close_target(struct file_vol *f);
+/* drv_file_zero.c: -1 sets errno.  Where the range is known to read as zeros,
+ * zeros among the bytes are left out. */
+int file_write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off);
+int file_zero_range(struct file_vol *f, uint64_t off, uint64_t len);
+
+/* Fill the record for the step that `how' asks for. */
+void file_record_step(struct file_record *r, const struct volume_how *how);
+
+/* drv_file_dir.c: 0, or -1 with v->err. */
+int file_open_dir(struct volume *v, const char *dir, const struct volume_how *how);
+/* The work file, complete and synced, becomes the next checkpoint. */
+int file_dir_publish(struct volume *v);
+
+#endif
