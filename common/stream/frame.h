@@ -61,9 +61,9 @@ struct frame_out;
 struct frame_out *frame_out_new(int fd, const char *what, struct err *e);
 void frame_out_free(struct frame_out *o);
 
-/* Queue one frame whose body is these pieces.  Pieces of 16 KiB and more are
- * sent from where they are before this returns when the descriptor blocks;
- * small ones are copied and leave with the next flush or when 64 KiB wait.
+/* Queue one frame whose body is these pieces.  On a descriptor that blocks, a
+ * frame with a piece of 16 KiB or more leaves before this returns, from where
+ * it is; others are copied and leave with the next flush or when 64 KiB wait.
  * 0 or -1 with *e (EPIPE: quiet, DM_ENV). */
 int frame_put(struct frame_out *o, uint8_t type, uint8_t flags, uint32_t disk,
     uint32_t epoch, const struct iovec *body, int n, struct err *e);
@@ -71,24 +71,29 @@ int frame_put1(struct frame_out *o, uint8_t type, uint8_t flags, uint32_t disk,
     uint32_t epoch, const void *body, size_t len, struct err *e);
 /* Pass on a frame as it came, with this writer's sequence and check. */
 int frame_pass(struct frame_out *o, const struct frame *f, struct err *e);
+/* Waits until all is written, on a non-blocking writer too. */
 int frame_flush(struct frame_out *o, struct err *e);
 
-/* Non-blocking writers (poll loops): frames queue in memory (large bodies by
- * reference when `keep' is given, so they are not copied), frame_pump writes
- * what fits: 1 all gone, 0 some left, -1 with *e. */
+/* Non-blocking writers (poll loops; the caller has made fd non-blocking):
+ * frames queue in memory, frame_pump writes what fits: 1 all gone, 0 some
+ * left, -1 with *e.  frame_pass_keep takes a reference of its own to a large
+ * body instead of copying it. */
 void frame_out_nonblock(struct frame_out *o);
 int frame_pass_keep(struct frame_out *o, struct frame *f, struct err *e);
 int frame_pump(struct frame_out *o, struct err *e);
 size_t frame_out_queued(const struct frame_out *o);
 
-/* Payload by vmsplice: gives n buffers of `len' bytes in turn, and when the
- * descriptor is a pipe their pages move instead of being copied.  A buffer
- * comes back only when a whole pipe's worth has followed it.  Callers fill a
- * buffer completely before frame_put and do not touch it afterwards. */
+/* Payload by vmsplice: buffers of `len' bytes whose pages move into the pipe
+ * instead of being copied, when the descriptor is a pipe and the payload a
+ * quarter of it or longer.  A buffer comes back only when two whole pipes'
+ * worth has followed it.  Callers fill a buffer, give it (or a part of it) to
+ * frame_put once, then to ring_sent, and do not touch it afterwards.  As long
+ * as no more than `extra' are taken and not yet sent, ring_take gives one.
+ * One ring for each writer; free it before the writer. */
 struct ring;
 struct ring *ring_new(struct frame_out *o, size_t len, unsigned extra, struct err *e);
-void *ring_take(struct ring *r);	/* NULL: none free now */
-void ring_sent(struct ring *r, void *p);	/* after frame_put */
+void *ring_take(struct ring *r);	/* page aligned; NULL: too many are taken */
+void ring_sent(struct ring *r, void *p);	/* after frame_put, or unused */
 void ring_free(struct ring *r);
 
 #endif

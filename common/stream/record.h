@@ -41,9 +41,12 @@ int hello_encode(const struct hello *h, struct buf *out);
 int hello_decode(const struct frame *f, struct hello *h, struct err *e);
 int hello_put(struct frame_out *o, const struct hello *h, struct err *e);
 /* The first frame must be a HELLO we can speak. */
-int hello_read(struct frame_in *in, struct hello *h, struct err *e);
+int hello_read(struct frame_in *in, struct hello *h, struct err *e);	/* an ABORT there: -1, relayed */
 void hello_new_session(struct hello *h);
 const struct disk *hello_disk(const struct hello *h, const char *name);
+/* Whoever writes to a volume asks this too: are all read-only-compatible
+ * features known?  0 or -1 with *e. */
+int hello_writable(const struct hello *h, struct err *e);
 
 /* A descriptor entry.  `off' lies on the chunk grid. */
 struct entry {
@@ -79,6 +82,18 @@ struct desc_batch {
 int desc_add(struct frame_out *o, struct desc_batch *b, uint32_t disk,
     const struct entry *en, struct err *e);	/* flushes at 32 KiB or on another disk */
 int desc_flush(struct frame_out *o, struct desc_batch *b, struct err *e);
+
+/* Batches of extents, in the same way: one EXTENT frame per disk. */
+struct extent_batch {
+	struct buf body;
+	uint32_t disk;
+};
+int extent_add(struct frame_out *o, struct extent_batch *b, uint32_t disk,
+    const struct extent *x, struct err *e);
+int extent_flush(struct frame_out *o, struct extent_batch *b, struct err *e);
+/* Take one from the cursor; inside the disk and of a known kind. */
+int extent_decode(struct cursor *c, const struct hello *h, uint32_t disk,
+    struct extent *x, struct err *e);
 
 struct chunk {
 	struct entry en;

@@ -1,8 +1,8 @@
 /* Payload codecs: round trips, the frame table, and damaged input. */
 #include <zstd.h>
 
+#include "../lib/unit.h"
 #include "base/bytes.h"
-#include "check.h"
 #include "content/codec.h"
 
 /* Half of it compressible. */

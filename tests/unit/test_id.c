@@ -2,8 +2,8 @@
  * Python's hashlib following the text of dm-stream(5) and dm-repository(5). */
 #include <sodium.h>
 
+#include "../lib/unit.h"
 #include "base/bytes.h"
-#include "check.h"
 #include "content/id.h"
 
 static void expect(const struct id *got, const char *hex)

@@ -1,0 +1,47 @@
+/* Inside of frame_in.c, frame_out.c and ring.c; nobody else includes this. */
+#ifndef DM_STREAM_FRAME_IMPL_H
+#define DM_STREAM_FRAME_IMPL_H
+
+#include <sys/uio.h>
+
+#include "base/bytes.h"
+#include "stream/frame.h"
+
+/* Bytes read, shared by the reader and the frames that were kept. */
+struct segment *segment_ref(struct segment *s);
+void segment_drop(struct segment *s);	/* any thread */
+
+/* Pieces of this size and more are not copied. */
+#define PIECE_LARGE ((size_t)KIB(16))
+
+/* One stretch of a non-blocking writer's queue: bytes of its own, or part of
+ * a segment. */
+struct stretch {
+	struct stretch *next;
+	const uint8_t *p;
+	size_t len;		/* not yet written */
+	struct segment *seg;	/* NULL: own[] */
+	size_t used;		/* of own[] */
+	uint8_t own[];
+};
+
+struct frame_out {
+	int fd;
+	char *what;
+	bool nonblock, started;
+	uint64_t seq;		/* of the next frame */
+	uint64_t written;	/* bytes so far */
+	size_t pipe;		/* size of the pipe's buffer, 0: no pipe */
+	struct buf small;	/* blocking: waits for the next flush */
+	struct ring *ring;	/* whose pages may be moved, or NULL */
+	struct stretch *head, *tail;
+	size_t queued;
+};
+
+/* Does this piece lie in a buffer of the ring, and is it long enough to move
+ * its pages? */
+bool ring_holds(const struct ring *r, const void *p, size_t len);
+/* Its pages are in the pipe now; the last byte is number `end'. */
+void ring_moved(struct ring *r, const void *p, uint64_t end);
+
+#endif

@@ -1,0 +1,360 @@
+/* Reading frames: every byte is checked before anyone sees it, and stays
+ * where it was read. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/fdio.h"
+#include "stream/frame_impl.h"
+
+/* A segment holds the largest frame, or several smaller ones. */
+#define SEGMENT_LEN ((size_t)KIB(1280))
+/* Segments a reader keeps for later, so that their pages need not be faulted
+ * in again. */
+#define SPARE_MAX 8
+/* A frame larger than READ_AHEAD is read to its end and LOOK_AHEAD further:
+ * what follows may have to move to another segment. */
+#define READ_AHEAD ((size_t)KIB(64))
+#define LOOK_AHEAD ((size_t)KIB(4))
+
+#define FLAGS_KNOWN (FF_MAY_IGNORE | FF_SEALED)
+
+_Static_assert(SEGMENT_LEN >= FRAME_HEADER + FRAME_BODY_MAX + FRAME_CHECK,
+    "a segment must hold the largest frame");
+
+/* Spare segments; lives until the reader and all its segments are gone. */
+struct spares {
+	pthread_mutex_t lock;
+	struct segment *list;
+	unsigned n;
+	bool closed;		/* the reader is gone: keep none */
+	atomic_uint refs;
+};
+
+struct segment {
+	atomic_uint refs;
+	struct spares *home;
+	struct segment *next;
+	uint8_t *p;		/* SEGMENT_LEN bytes */
+};
+
+struct frame_in {
+	int fd;
+	char *what;
+	struct spares *spares;
+	struct segment *seg;
+	size_t start, end;	/* of the bytes not yet taken */
+	bool started, preface, ended;
+	uint64_t *seq;		/* next one, by stream number */
+	size_t nseq;
+};
+
+static void spares_drop(struct spares *s)
+{
+	if (atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+static void segment_free(struct segment *s)
+{
+	struct spares *home = s->home;
+
+	free(s->p);
+	free(s);
+	spares_drop(home);
+}
+
+static struct segment *segment_new(struct spares *home, struct err *e)
+{
+	struct segment *s;
+
+	pthread_mutex_lock(&home->lock);
+	s = home->list;
+	if (s) {
+		home->list = s->next;
+		home->n--;
+	}
+	pthread_mutex_unlock(&home->lock);
+	if (s) {
+		atomic_store(&s->refs, 1);
+		return s;
+	}
+	s = x_try(1, sizeof(*s), e);
+	if (!s)
+		return NULL;
+	s->p = x_pages(SEGMENT_LEN, e);
+	if (!s->p) {
+		free(s);
+		return NULL;
+	}
+	atomic_init(&s->refs, 1);
+	s->home = home;
+	atomic_fetch_add(&home->refs, 1);
+	return s;
+}
+
+struct segment *segment_ref(struct segment *s)
+{
+	atomic_fetch_add(&s->refs, 1);
+	return s;
+}
+
+void segment_drop(struct segment *s)
+{
+	struct spares *home;
+	bool kept;
+
+	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
+	home = s->home;
+	pthread_mutex_lock(&home->lock);
+	kept = !home->closed && home->n < SPARE_MAX;
+	if (kept) {
+		s->next = home->list;
+		home->list = s;
+		home->n++;
+	}
+	pthread_mutex_unlock(&home->lock);
+	if (!kept)
+		segment_free(s);
+}
+
+struct frame_in *frame_in_new(int fd, const char *what)
+{
+	struct frame_in *in = x_alloc(sizeof(*in));
+
+	in->fd = fd;
+	in->what = x_strdup(what);
+	in->spares = x_alloc(sizeof(*in->spares));
+	pthread_mutex_init(&in->spares->lock, NULL);
+	atomic_init(&in->spares->refs, 1);
+	fd_pipe_grow(fd);
+	return in;
+}
+
+void frame_in_free(struct frame_in *in)
+{
+	struct segment *s, *next;
+
+	if (!in)
+		return;
+	pthread_mutex_lock(&in->spares->lock);
+	in->spares->closed = true;
+	s = in->spares->list;
+	in->spares->list = NULL;
+	pthread_mutex_unlock(&in->spares->lock);
+	for (; s; s = next) {
+		next = s->next;
+		segment_free(s);
+	}
+	segment_drop(in->seg);
+	spares_drop(in->spares);
+	free(in->seq);
+	free(in->what);
+	free(in);
+}
+
+/* Length of the frame at the start, with header and check, when its header is
+ * here; else 0. */
+static size_t frame_under_way(const struct frame_in *in)
+{
+	if (!in->preface || in->end - in->start < FRAME_HEADER)
+		return 0;
+	return FRAME_HEADER + (size_t)get32(in->seg->p + in->start + FH_LEN) + FRAME_CHECK;
+}
+
+/* Go on in a fresh segment; what was not taken moves there. */
+static int segment_turn(struct frame_in *in, struct err *e)
+{
+	struct segment *s = segment_new(in->spares, e);
+
+	if (!s)
+		return -1;
+	if (in->seg) {
+		memcpy(s->p, in->seg->p + in->start, in->end - in->start);
+		segment_drop(in->seg);
+	}
+	in->seg = s;
+	in->end -= in->start;
+	in->start = 0;
+	return 0;
+}
+
+long frame_fill(struct frame_in *in, struct err *e)
+{
+	size_t frame, have, want;
+	long n;
+
+	if (!in->seg && segment_turn(in, e) < 0)
+		return -1;
+	frame = frame_under_way(in);
+	have = in->end - in->start;
+	if (frame > SEGMENT_LEN || (frame && frame <= have))
+		return 1;	/* frame_next has work: read nothing yet */
+	if (in->start + (frame ? frame : LOOK_AHEAD) > SEGMENT_LEN && segment_turn(in, e) < 0)
+		return -1;
+	want = frame > READ_AHEAD ? frame - have + LOOK_AHEAD : READ_AHEAD;
+	n = fd_read_some(in->fd, in->seg->p + in->end, min64(want, SEGMENT_LEN - in->end));
+	if (n < 0) {
+		if (errno == EAGAIN)
+			return -1;
+		return err_sys(e, DM_ENV, errno, "%s: read", in->what);
+	}
+	in->started |= n > 0;
+	in->end += (size_t)n;
+	return n;
+}
+
+/* 1 when the preface was consumed, 0 when more must be read. */
+static int preface_take(struct frame_in *in, struct err *e)
+{
+	size_t have = min64(in->end - in->start, STREAM_PREFACE_LEN);
+
+	if (have && memcmp(in->seg->p + in->start, STREAM_PREFACE, have))
+		return err_set(e, DM_BAD, "%s: not a dm-stream", in->what);
+	if (have < STREAM_PREFACE_LEN)
+		return 0;
+	in->start += STREAM_PREFACE_LEN;
+	in->preface = true;
+	return 1;
+}
+
+static bool type_known(int type)
+{
+	return type >= FT_HELLO && type <= FT_END;
+}
+
+/* What the header alone tells, before its length is used. */
+static int header_check(const struct frame_in *in, const uint8_t *h, struct err *e)
+{
+	if (get32(h + FH_CHECK) != (uint32_t)XXH3_64bits(h, FH_CHECK))
+		return err_set(e, DM_BAD, "%s: damaged frame header", in->what);
+	if (get32(h + FH_MAGIC) != FRAME_MAGIC)
+		return err_set(e, DM_BAD, "%s: not a frame header", in->what);
+	if (get32(h + FH_LEN) > FRAME_BODY_MAX)
+		return err_set(e, DM_BAD, "%s: a frame of %u bytes is longer than allowed",
+		    in->what, get32(h + FH_LEN));
+	if (h[FH_FLAGS] & ~FLAGS_KNOWN)
+		return err_set(e, DM_BAD, "%s: unknown frame flags %#x", in->what, h[FH_FLAGS]);
+	if (h[FH_FLAGS] & FF_SEALED)
+		return err_set(e, DM_BAD, "%s: the stream is sealed", in->what);
+	if (!type_known(h[FH_TYPE]) && !(h[FH_FLAGS] & FF_MAY_IGNORE))
+		return err_set(e, DM_BAD, "%s: unknown frame type %u that must not be ignored",
+		    in->what, h[FH_TYPE]);
+	return 0;
+}
+
+static int seq_check(struct frame_in *in, unsigned stream, uint64_t seq, struct err *e)
+{
+	if (stream >= in->nseq) {
+		in->seq = x_grow(in->seq, stream + 1, sizeof(*in->seq));
+		memset(in->seq + in->nseq, 0, (stream + 1 - in->nseq) * sizeof(*in->seq));
+		in->nseq = stream + 1;
+	}
+	if (seq != in->seq[stream])
+		return err_set(e, DM_BAD, "%s: frame %llu came where %llu was due: frames are "
+		    "missing, repeated or mixed up", in->what, (unsigned long long)seq,
+		    (unsigned long long)in->seq[stream]);
+	in->seq[stream]++;
+	return 0;
+}
+
+int frame_next(struct frame_in *in, struct frame *f, struct err *e)
+{
+	const uint8_t *h;
+	size_t len, have;
+	int rc;
+
+	memset(f, 0, sizeof(*f));
+	/* All taken and nobody kept anything: these pages are warm. */
+	if (in->seg && in->start == in->end && atomic_load(&in->seg->refs) == 1)
+		in->start = in->end = 0;
+	if (!in->preface) {
+		rc = preface_take(in, e);
+		if (rc <= 0)
+			return rc;
+	}
+	have = in->end - in->start;
+	if (in->ended && have)
+		return err_set(e, DM_BAD, "%s: more data after END", in->what);
+	if (have < FRAME_HEADER)
+		return 0;
+	h = in->seg->p + in->start;
+	if (header_check(in, h, e) < 0)
+		return -1;
+	len = FRAME_HEADER + (size_t)get32(h + FH_LEN);
+	if (have < len + FRAME_CHECK)
+		return 0;
+	if (get64(h + len) != XXH3_64bits(h, len))
+		return err_set(e, DM_BAD, "%s: damaged frame", in->what);
+	if (seq_check(in, get16(h + FH_STREAM), get64(h + FH_SEQ), e) < 0)
+		return -1;
+	*f = (struct frame){
+		.type = h[FH_TYPE], .flags = h[FH_FLAGS], .stream = get16(h + FH_STREAM),
+		.disk = get32(h + FH_DISK), .epoch = get32(h + FH_EPOCH),
+		.seq = get64(h + FH_SEQ), .body = h + FRAME_HEADER,
+		.len = (uint32_t)(len - FRAME_HEADER), .seg = in->seg,
+	};
+	in->start += len + FRAME_CHECK;
+	in->ended = f->type == FT_END;
+	return 1;
+}
+
+int frame_read(struct frame_in *in, struct frame *f, struct err *e)
+{
+	for (;;) {
+		int rc = frame_next(in, f, e);
+		long n;
+
+		if (rc)
+			return rc;
+		n = frame_fill(in, e);
+		if (n < 0 && !e->code) {
+			struct pollfd pfd = { .fd = in->fd, .events = POLLIN };
+
+			poll(&pfd, 1, -1);
+		} else if (n < 0) {
+			return -1;
+		} else if (!n) {
+			return err_set(e, DM_ENV, "%s: ended before its END", in->what);
+		}
+	}
+}
+
+int frame_in_close(struct frame_in *in, struct err *e)
+{
+	uint8_t more;
+	long n;
+
+	if (in->start != in->end)
+		return err_set(e, DM_BAD, "%s: more data after END", in->what);
+	n = fd_read_some(in->fd, &more, 1);
+	if (n < 0 && errno != EAGAIN)
+		return err_sys(e, DM_ENV, errno, "%s: read", in->what);
+	if (n > 0)
+		return err_set(e, DM_BAD, "%s: more data after END", in->what);
+	return 0;
+}
+
+bool frame_in_started(const struct frame_in *in)
+{
+	return in->started;
+}
+
+void frame_keep(struct frame *f)
+{
+	segment_ref(f->seg);
+}
+
+void frame_drop(struct frame *f)
+{
+	segment_drop(f->seg);
+	f->seg = NULL;
+	f->body = NULL;
+}
