@@ -1,0 +1,120 @@
+/* dm-send: requests in, chunks out.  dm-send(1) */
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/fdio.h"
+#include "base/opt.h"
+#include "base/pool.h"
+#include "base/progress.h"
+#include "job/emit.h"
+
+struct args {
+	const char *compress;
+	uint64_t threads, chunk_size;
+	bool all, allow_change, progress;
+	char **volume;
+	size_t nvolumes;
+};
+
+static void args_parse(struct args *a, int argc, char **argv)
+{
+	const struct opt opts[] = {
+		{ "compress", 'z', OPT_STR, &a->compress, "zstd[:LEVEL]|none",
+		  "compress chunks; none: unpack what the source holds packed", 0, 0 },
+		{ "threads", 'j', OPT_U64, &a->threads, "N",
+		  "read and compress with N threads (default: one per CPU)", 1, EMIT_THREADS_MAX },
+		{ "all", 'a', OPT_FLAG, &a->all, NULL,
+		  "no requests: send the volumes whole", 0, 0 },
+		{ "chunk-size", 0, OPT_SIZE, &a->chunk_size, "SIZE",
+		  "with --all: cut into chunks of SIZE (default 1M)", CHUNK_MIN, CHUNK_MAX },
+		{ "allow-change", 0, OPT_FLAG, &a->allow_change, NULL,
+		  "the volumes may change while they are read", 0, 0 },
+		{ "progress", 'p', OPT_FLAG, &a->progress, NULL,
+		  "show progress on standard error", 0, 0 },
+		{ 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-send", "[NAME=]VOLUME ...", "read what is asked for and emit it as chunks",
+		opts, 1, (size_t)-1,
+	};
+
+	a->threads = min64(pool_cpus(), EMIT_THREADS_MAX);
+	a->chunk_size = CHUNK_MAX;
+	opt_parse(&prog, argc, argv, &a->volume, &a->nvolumes, NULL);
+	if (!is_pow2(a->chunk_size))
+		opt_die("--chunk-size: not a power of two");
+}
+
+static void compress_parse(const char *s, struct emit_how *how)
+{
+	uint64_t level = 1;
+
+	how->form = EMIT_AS_IT_IS;
+	if (!s)
+		return;
+	if (!strcmp(s, "none")) {
+		how->form = EMIT_RAW;
+		return;
+	}
+	if (strncmp(s, "zstd", 4) || (s[4] && s[4] != ':') ||
+	    (s[4] && u64_parse(s + 5, 1, 19, &level) < 0))
+		opt_die("--compress %s: not zstd, zstd:1 to zstd:19, or none", s);
+	how->form = EMIT_ZSTD;
+	how->level = (int)level;
+}
+
+/* Can nobody be asking on standard input? */
+static bool no_requests(void)
+{
+	struct stat st;
+
+	return isatty(0) || (!fstat(0, &st) && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+}
+
+/* Say why it failed: to the next program, else to the person. */
+static int report(struct frame_out *o, struct err *e)
+{
+	struct err lost = {0};
+
+	if (e->quiet || !o)
+		return err_report(e);
+	if (abort_put(o, e, &lost) < 0 || frame_flush(o, &lost) < 0 || !fd_is_stream(1))
+		return err_report(e);
+	return e->code;
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = {0};
+	struct grants grants = {0};
+	struct emit_how how = { .grants = &grants };
+	struct frame_out *o = NULL;
+	struct err e = {0};
+	int rc = -1;
+
+	fd_startup();
+	args_parse(&a, argc, argv);
+	compress_parse(a.compress, &how);
+	how.threads = (unsigned)a.threads;
+	how.allow_change = a.allow_change;
+	how.chunk_size = (uint32_t)a.chunk_size;
+	how.progress = a.progress ? progress_new("dm-send", true) : NULL;
+	if (grants_parse(&grants, a.volume, a.nvolumes, &e) == 0)
+		o = frame_out_new(1, "output", &e);
+	if (o) {
+		fd_pipe_grow(1);
+		fd_pipe_grow(0);
+		rc = a.all || no_requests() ? emit_all(&how, 1, o, &e) :
+		    emit_requests(&how, 0, 1, o, &e);
+	}
+	if (how.progress)
+		progress_end(how.progress);
+	if (rc < 0)
+		rc = report(o, &e);
+	frame_out_free(o);
+	grants_free(&grants);
+	return rc;
+}

@@ -1,0 +1,327 @@
+/* dm-write: targets opened, the stream taken, the end made. */
+#include "job/apply_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job/inlet.h"
+
+/* ---- targets ---- */
+
+static void rows_make(const struct hello *h, struct disk_row *row)
+{
+	for (uint32_t i = 0; i < h->ndisks; i++) {
+		const struct disk *d = &h->disk[i];
+		bool has_root = d->flags & DF_BASE_ROOT;
+
+		row[i] = (struct disk_row){
+			.name = d->name, .size = d->size, .block = d->block,
+			.base_point = d->base_point, .target_point = d->target_point,
+			.full = h->kind != KIND_INCREMENTAL || (!has_root && !*d->base_point),
+			.frozen = d->flags & DF_FROZEN,
+			.has_base_root = has_root, .base_root = d->base_root,
+		};
+	}
+}
+
+static int open_disk(struct apply *a, uint32_t i, const struct disk_table *t, struct err *e)
+{
+	const struct disk_row *r = &t->row[i];
+	const struct volume_arg *arg = grants_find(a->how->targets, &a->hello, i);
+	struct volume_how how = {
+		.mode = VOL_WRITE, .disk = r->name, .group = a->group, .size = r->size,
+		.block = r->block, .chunk_size = a->hello.chunk_size, .algo = a->hello.algo,
+		.full = r->full, .base_point = r->base_point,
+		.base_root = r->has_base_root ? &r->base_root : NULL,
+		.target_point = r->target_point, .frozen = r->frozen,
+		.session = a->hello.session, .workload = a->hello.workload,
+		.force = a->how->force, .disks = t,
+	};
+
+	if (!arg)
+		return err_set(e, DM_USAGE, "the stream has a disk %s, for which there is no target "
+		    "(%s=VOLUME would be one)", r->name, r->name);
+	if (volume_open(&a->disk[i].vol, arg->uri, &how, e) < 0)
+		return -1;
+	a->disk[i].wants_ids = volume_wants_ids(a->disk[i].vol);
+	return 0;
+}
+
+static int open_all(struct apply *a, struct err *e)
+{
+	const char *unused = grants_unused(a->how->targets, &a->hello);
+	struct disk_row *row;
+	struct disk_table t;
+	int rc = 0;
+
+	if (a->hello.kind == KIND_IDS)
+		return err_set(e, DM_BAD, "input: a stream of identities has nothing to write");
+	if (hello_writable(&a->hello, e) < 0)
+		return -1;
+	if (unused)
+		return err_set(e, DM_USAGE, "target %s: the stream has no disk of that name", unused);
+	a->disk = x_array(a->hello.ndisks, sizeof(*a->disk));
+	row = x_array(a->hello.ndisks, sizeof(*row));
+	rows_make(&a->hello, row);
+	t = (struct disk_table){ .n = a->hello.ndisks, .row = row };
+	for (uint32_t i = 0; rc == 0 && i < a->hello.ndisks; i++) {
+		const struct disk *d = &a->hello.disk[i];
+
+		a->disk[i].has_root = d->flags & DF_TARGET_ROOT;
+		a->disk[i].root = d->target_root;
+		rc = open_disk(a, i, &t, e);
+	}
+	free(row);
+	return rc;
+}
+
+static void close_all(struct apply *a)
+{
+	for (uint32_t i = 0; a->disk && i < a->hello.ndisks; i++) {
+		volume_close(a->disk[i].vol);
+		free(a->disk[i].point);
+	}
+	free(a->disk);
+	volume_group_free(a->group);
+	iset_free(a->seen);
+	hello_free(&a->hello);
+}
+
+/* ---- the stream ---- */
+
+static int pass(struct apply *a, const struct frame *f, struct err *e)
+{
+	struct frame_out *o = acks_begin(a->acks);
+	int rc = 0;
+
+	if (o) {
+		rc = frame_pass(o, f, e);
+		acks_end(a->acks);
+	}
+	return rc;
+}
+
+/* CHUNK, ZERO, REF, HELD. */
+static int take_job(struct apply *a, struct frame *f, struct err *e)
+{
+	struct apply_job *j = apply_job_new(a, e);
+	const struct entry *en;
+	int rc;
+
+	if (!j)
+		return -1;
+	j->type = f->type;
+	j->disk = f->disk;
+	j->epoch = f->epoch;
+	en = &j->c.en;
+	rc = f->type == FT_CHUNK ? chunk_decode(f, &a->hello, &j->c, e) :
+	    entry_frame_decode(f, &a->hello, &j->c.en, e);
+	if (rc == 0)
+		rc = epochs_take(&a->epochs, f->epoch, entry_count(en, a->hello.chunk_size),
+		    entry_bytes(en), e);
+	if (rc < 0) {
+		apply_job_drop(a, j);
+		return -1;
+	}
+	tally_add(&a->taken, f->disk, en, a->hello.chunk_size);
+	if (f->type == FT_CHUNK) {
+		frame_keep(f);
+		j->frame = *f;
+	}
+	apply_job_give(a, j);
+	return 0;
+}
+
+static int take_barrier(struct apply *a, const struct frame *f, struct err *e)
+{
+	struct barrier b;
+
+	if (barrier_decode(f, &b, e) < 0 || epochs_close(&a->epochs, f->epoch, &b, e) < 0)
+		return -1;
+	return apply_barrier(a, f->epoch, e);
+}
+
+/* The source's last word on a disk: its root goes to the target to compare. */
+static int take_final(struct apply *a, const struct frame *f, struct err *e)
+{
+	struct final x;
+	struct apply_disk *d;
+
+	if (final_decode(f, &x, e) < 0)
+		return -1;
+	if (f->disk >= a->hello.ndisks || x.side != SIDE_SOURCE) {
+		final_free(&x);
+		return err_set(e, DM_BAD, "input: a final frame that is not a source's");
+	}
+	d = &a->disk[f->disk];
+	if ((x.flags & FINAL_ROOT) && !(x.flags & FINAL_PARTIAL)) {
+		d->has_root = true;
+		d->root = x.root;
+	}
+	if (*x.point) {
+		free(d->point);
+		d->point = x_strdup(x.point);
+	}
+	final_free(&x);
+	return pass(a, f, e);
+}
+
+static int take_end(struct apply *a, struct frame_in *in, const struct frame *f, struct err *e)
+{
+	struct tally t;
+
+	if (end_decode(f, &t, e) < 0)
+		return -1;
+	if (!tally_equal(&t, &a->taken))
+		return err_set(e, DM_BAD, "input: its END speaks of %llu chunks, %llu came, or others",
+		    (unsigned long long)t.count, (unsigned long long)a->taken.count);
+	return frame_in_close(in, e) < 0 ? -1 : 1;
+}
+
+/* 1 after END. */
+static int take_frame(struct apply *a, struct frame_in *in, struct frame *f, struct err *e)
+{
+	switch (f->type) {
+	case FT_CHUNK:
+	case FT_ZERO:
+	case FT_REF:
+	case FT_HELD:
+		return take_job(a, f, e);
+	case FT_BARRIER:
+		return take_barrier(a, f, e);
+	case FT_FINAL:
+		return take_final(a, f, e);
+	case FT_ABORT:
+		return abort_decode(f, e);
+	case FT_END:
+		return take_end(a, in, f, e);
+	}
+	if (f->flags & FF_MAY_IGNORE)
+		return pass(a, f, e);
+	return err_set(e, DM_BAD, "input: a %s frame among chunks", frame_type_name(f->type));
+}
+
+static int take_all(struct apply *a, struct frame_in *in, int in_fd, struct err *e)
+{
+	struct frame f;
+	int rc;
+
+	do {
+		rc = inlet_next(in, in_fd, -1, a->cause, &f, e);
+		if (rc == 1)
+			rc = take_frame(a, in, &f, e);
+	} while (rc == 0);
+	/* What came after the last barrier is an epoch of its own. */
+	if (rc == 1)
+		rc = a->epochs.open[a->epochs.now % EPOCHS_AHEAD].count ?
+		    apply_barrier(a, a->epochs.now, e) : 0;
+	return rc;
+}
+
+/* ---- the end ---- */
+
+static int finalize_disk(struct apply *a, uint32_t i, struct final *x, struct err *e)
+{
+	struct apply_disk *d = &a->disk[i];
+	struct volume_final f = {0};
+	int rc;
+
+	rc = volume_finalize(d->vol, d->point ? d->point : a->hello.disk[i].target_point,
+	    d->has_root ? &d->root : NULL, &f);
+	if (rc < 0)
+		return volume_error(d->vol, e);
+	*x = (struct final){
+		.side = SIDE_TARGET, .flags = f.has_root ? FINAL_ROOT : 0, .root = f.root,
+		.stored = f.stored, .point = f.point ? f.point : x_strdup(""),
+	};
+	if (f.has_root && d->has_root && !id_equal(&f.root, &d->root))
+		return err_set(e, DM_NO, "disk %s: what was written is not what the source read: "
+		    "their roots differ", a->hello.disk[i].name);
+	return 0;
+}
+
+static int say_final(struct apply *a, uint32_t i, const struct final *x, struct err *e)
+{
+	struct stats s = {0};
+	struct frame_out *o = acks_begin(a->acks);
+	int rc;
+
+	if (!o)
+		return 0;
+	s.v[STAT_STORED] = x->stored;
+	s.v[STAT_DEDUP] = a->disk[i].dedup;
+	rc = final_put(o, i, x, e);
+	if (rc == 0)
+		rc = stat_put(o, i, &s, e);
+	acks_end(a->acks);
+	return rc;
+}
+
+static int say_end(struct apply *a, struct err *e)
+{
+	struct frame_out *o = acks_begin(a->acks);
+	int rc = 0;
+
+	if (o) {
+		rc = end_put(o, &a->written, e);
+		acks_end(a->acks);
+	}
+	return rc;
+}
+
+static int finish(struct apply *a, struct apply_sum *sum, struct err *e)
+{
+	if (!iset_full(a->seen, a->written.count))
+		return err_set(e, DM_BAD, "input: its chunks are not numbered from 0 to %llu",
+		    (unsigned long long)a->written.count);
+	sum->disks = a->hello.ndisks;
+	sum->chunks = a->written.count;
+	sum->bytes = a->written.bytes;
+	for (uint32_t i = 0; i < a->hello.ndisks; i++) {
+		struct final x = {0};
+		int rc = finalize_disk(a, i, &x, e);
+
+		if (rc == 0)
+			rc = say_final(a, i, &x, e);
+		sum->stored += x.stored;
+		sum->dedup += a->disk[i].dedup;
+		final_free(&x);
+		if (rc < 0)
+			return -1;
+	}
+	return say_end(a, e);
+}
+
+static int run(struct apply *a, struct frame_in *in, int in_fd, struct err *e)
+{
+	struct frame_out *o = acks_begin(a->acks);
+	int rc = 0;
+
+	if (o) {
+		rc = hello_put(o, &a->hello, e);
+		acks_end(a->acks);
+	}
+	if (rc < 0)
+		return -1;
+	rc = apply_start(a, e);
+	if (rc == 0)
+		rc = take_all(a, in, in_fd, e);
+	return apply_stop(a, rc == 0, e) < 0 ? -1 : 0;
+}
+
+int apply_run(const struct apply_how *how, int in_fd, struct acks *acks,
+    struct cause *c, struct apply_sum *sum, struct err *e)
+{
+	struct apply a = { .how = how, .acks = acks, .cause = c };
+	struct frame_in *in = frame_in_new(in_fd, "input");
+	int rc = -1;
+
+	a.group = volume_group_new();
+	if (hello_read(in, &a.hello, e) == 0 && open_all(&a, e) == 0 &&
+	    run(&a, in, in_fd, e) == 0)
+		rc = finish(&a, sum, e);
+	close_all(&a);
+	frame_in_free(in);
+	return rc;
+}

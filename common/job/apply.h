@@ -1,0 +1,37 @@
+/* What dm-write does: verified chunks in, volumes written by several threads,
+ * acks out. */
+#ifndef DM_JOB_APPLY_H
+#define DM_JOB_APPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/progress.h"
+#include "job/acks.h"
+#include "job/cause.h"
+#include "job/grants.h"
+
+#define APPLY_THREADS_MAX 64u
+
+struct apply_how {
+	const struct grants *targets;
+	unsigned threads;	/* 1 to APPLY_THREADS_MAX */
+	bool force;		/* write to what looks mounted or foreign */
+	struct progress *progress;	/* or NULL */
+};
+
+/* What was done, for a summary. */
+struct apply_sum {
+	uint64_t disks, chunks;
+	uint64_t bytes;		/* of content asked for */
+	uint64_t stored;	/* the targets grew by */
+	uint64_t dedup;		/* they had already */
+};
+
+/* Apply the stream of in_fd to its END; acks go to `acks', which reports to
+ * the same `c'.  0, or -1 with *e; then the caller puts ABORT there. */
+int apply_run(const struct apply_how *how, int in_fd, struct acks *acks,
+    struct cause *c, struct apply_sum *sum, struct err *e);
+
+#endif

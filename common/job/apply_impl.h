@@ -1,0 +1,96 @@
+/* Inside dm-write:
+ *
+ *   reader (caller's thread) -> jobs -> workers: decode, verify, put, WRITTEN
+ *                            -> barriers -> flusher: flush, DURABLE
+ *
+ * Payloads stay in the segments the reader read them into. */
+#ifndef DM_JOB_APPLY_IMPL_H
+#define DM_JOB_APPLY_IMPL_H
+
+#include <pthread.h>
+
+#include "content/codec.h"
+#include "job/apply.h"
+#include "job/epochs.h"
+#include "stream/record.h"
+#include "volume/volume.h"
+
+#define APPLY_JOBS 256u
+#define APPLY_BYTES MIB(32)	/* of payload, waiting or under way */
+
+struct apply_job {
+	struct apply_job *next;
+	uint8_t type;		/* FT_CHUNK, FT_ZERO, FT_REF, FT_HELD */
+	uint32_t disk, epoch;
+	struct frame frame;	/* kept, of FT_CHUNK */
+	struct chunk c;		/* of the others only c.en */
+};
+
+struct apply_disk {
+	struct volume *vol;
+	bool wants_ids;
+	bool has_root;		/* the source's root, once it said it */
+	struct id root;
+	char *point;		/* the source's, NULL: HELLO's */
+	uint64_t added, dedup;	/* locked by acks_lock */
+};
+
+struct apply {
+	const struct apply_how *how;
+	struct hello hello;
+	struct acks *acks;
+	struct cause *cause;
+	struct apply_disk *disk;
+	struct volume_group *group;
+	struct tally taken;		/* of what came */
+	struct epochs epochs;		/* of what came */
+
+	pthread_mutex_t lock;
+	pthread_cond_t room, work, idle;
+	struct apply_job *free, *first, *last;
+	struct apply_job *jobs;
+	uint64_t queued;		/* bytes of payload not yet done */
+	uint64_t left[EPOCHS_AHEAD];	/* jobs not yet done, by epoch */
+	uint64_t counted[EPOCHS_AHEAD];	/* indices written, by epoch */
+	uint64_t durable_count;		/* indices in epochs flushed */
+	uint32_t closed, flushed;	/* epochs up to these */
+	bool closing;
+
+	/* What was acknowledged; locked with done_lock, which is held while
+	 * the ack is put so that tally and acks agree. */
+	pthread_mutex_t done_lock;
+	struct tally written;
+	struct iset *seen;
+	uint64_t done;			/* content bytes, for progress */
+
+	pthread_t *worker, flusher;
+	unsigned nworkers;
+	bool flusher_runs;
+};
+
+/* ---- apply_queue.c ---- */
+int apply_start(struct apply *a, struct err *e);
+/* An empty job, or NULL when something failed (*e is the cause). */
+struct apply_job *apply_job_new(struct apply *a, struct err *e);
+/* Give it to the workers. */
+void apply_job_give(struct apply *a, struct apply_job *j);
+void apply_job_drop(struct apply *a, struct apply_job *j);
+/* Everything of epochs up to this one was given: flush when it is done. */
+int apply_barrier(struct apply *a, uint32_t epoch, struct err *e);
+/* Wait until all is written and all barriers are durable, join the threads.
+ * `whole' false: stop at once.  -1 with *e when anything failed. */
+int apply_stop(struct apply *a, bool whole, struct err *e);
+
+/* ---- apply_chunk.c: a worker's part ---- */
+struct apply_worker {
+	struct codec_ctx *codec;
+	uint8_t *plain;			/* chunk size bytes */
+	struct id leaf[LEAVES_MAX];
+};
+int apply_worker_init(struct apply_worker *w, const struct apply *a, struct err *e);
+void apply_worker_free(struct apply_worker *w);
+/* Decode, verify, put, acknowledge: 0; 1 when it was a reference to what the
+ * target does not have (said with NAK); -1 with *e. */
+int apply_do(struct apply *a, struct apply_worker *w, struct apply_job *j, struct err *e);
+
+#endif
