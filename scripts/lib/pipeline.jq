@@ -1,0 +1,81 @@
+# The shell text of one iteration.  Input: an object of
+#   w         a workload of plan_workloads
+#   base      the newest checkpoint's record, or null
+#   tracker   by disk name: what it is to use now
+#   old, new  by disk name: reflink clones, paths on the source
+#   make      by disk name: those of new that are not there yet
+#   scan      names of the disks to compare with the base's ids
+#   progress  whether to show it
+
+# A word for the shell.
+def q: if test("^[A-Za-z0-9_@%+=:,./-]+$") then . else @sh end;
+def words: map(q) | join(" ");
+
+# Run TEXT where the disks are.
+def there($host):
+	if $host == null then . else ["ssh"] + $host.options + [$host.ssh, .] | words end;
+
+def base_of($in; $name): $in.base.disks // [] | map(select(.name == $name)) | first;
+
+# The volume to read: the clone where there is one.
+def volume($in): .name + "=" + ($in.new[.name] // .volume);
+
+def changed($in):
+	["dm-changed"] +
+	([$in.w.disks[] | . as $d | $in.tracker[.name] as $t | base_of($in; .name) as $b |
+		if $t == "state" then
+			["--state", "\($d.name)=\($d.state)"] +
+			(if $b.root then ["--base", "\($d.name)=\($b.root)"] else [] end)
+		elif $t == "reflink" and $in.old[$d.name] then
+			["--since", "\($d.name)=\($in.old[$d.name])"]
+		else [] end] | add) +
+	(if $in.scan | length > 0 then ["--against", "-"] else [] end) +
+	[$in.w.disks[] | volume($in)];
+
+# Make clones: beside each other in the disk's directory of points.
+def clone($in):
+	[$in.w.disks[] | select($in.make[.name]) | $in.make[.name] as $to |
+		"mkdir -p \("\(.points)/\(.name)" | q) && cp --reflink=always \(.volume | q) \($to + ".part" | q) && chmod 0400 \($to + ".part" | q) && mv \($to + ".part" | q) \($to | q)"
+	] | join(" && ");
+
+def targets($in):
+	if $in.w.disks[0].target then [$in.w.disks[] | .name + "=" + .target]
+	else ["repo:" + $in.w.site] end;
+
+def stages($in):
+	$in.w as $w |
+	(if $in.scan | length > 0 then
+		[["dm-recover", "--ids", "--at", ($in.base.seq | tostring)] +
+			(if ($in.scan | length) < ($in.base.disks | length)
+			 then [$in.scan[] | "--disk", .] else [] end) +
+			[$w.site, $w.name] | words]
+	else [] end) +
+	[changed($in) | words + " | dm-describe" |
+		if $w.host == null then . else there($w.host) end] +
+	["dm-window --acks \"$tmp/acks\" " +
+		((if $w.window then ["--window", $w.window] else [] end) +
+		(if $w.interval then ["--interval", $w.interval] else [] end) +
+		(if $in.progress then ["--progress"] else [] end) +
+		["--resume", $w.site] | words)] +
+	[["dm-recv"] + (if $w.streams then ["--streams", ($w.streams | tostring)] else [] end) +
+		["--"] | words + " " +
+		(["dm-send"] +
+		 (if ($w.transforms.compress // "zstd") == "zstd" then ["--compress", "zstd"] else [] end) +
+		 [$w.disks[] | volume($in)] | words | there($w.host))] +
+	[["dm-write"] + targets($in) | words] +
+	["dm-checkpoint commit --acks \"$tmp/acks\" " +
+		(["--workload", $w.name] | words) +
+		(if $w.recovery then " --recovery \"$tmp/recovery.json\"" else "" end) + " " +
+		($w.site | q)];
+
+def pipeline:
+	. as $in |
+	[
+		"tmp=$(mktemp -d) || exit 4",
+		"trap 'rm -rf \"$tmp\"' EXIT",
+		"mkfifo \"$tmp/acks\" || exit 4",
+		(select($in.w.recovery) |
+			"printf '%s\\n' \($in.w.recovery | tojson | @sh) >\"$tmp/recovery.json\" || exit 4"),
+		(select($in.make | length > 0) | clone($in) | there($in.w.host) + " || exit 4"),
+		(stages($in) | join(" |\n  "))
+	] | join("\n");

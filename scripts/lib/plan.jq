@@ -1,0 +1,132 @@
+# dm-plan(5): what a plan may say.  plan_errors gives sentences that name the
+# key, plan_workloads the workloads with the defaults filled in.
+
+# --- kinds of values ------------------------------------------------------
+
+def text($what; $re): {kind: "string", what: $what, re: $re};
+def count($lo; $hi): {kind: "integer", lo: $lo, hi: $hi};
+def one_of($words): {kind: "word", words: $words};
+def record($keys; $required): {kind: "object", keys: $keys, required: $required};
+def list($of): {kind: "array", of: $of};
+
+def any_text: text("a string that is not empty"; "^[^\\x00-\\x1f]+$");
+def name: text("a name of up to 64 letters, digits, dots, dashes or underscores";
+	"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$");
+def size: text("a size such as \"32M\""; "^[1-9][0-9]*[KMGT]?$");
+def duration: text("a duration such as \"15m\", \"2h\" or \"7d\""; "^[1-9][0-9]*[smhdw]$");
+def tracker: one_of(["auto", "scan", "state", "reflink", "full"]);
+def fallback: one_of(["none", "scan", "full"]);
+
+# --- the plan -------------------------------------------------------------
+
+def host: {kind: "either", string: any_text,
+	object: record({ssh: any_text, options: list(any_text)}; ["ssh"])};
+
+def disk: record({
+	name: name, volume: any_text, target: any_text, tracker: tracker, fallback: fallback,
+	state: any_text, points: any_text
+}; ["name", "volume"]);
+
+def settings: {
+	site: any_text, host: host, tracker: tracker, fallback: fallback,
+	transforms: record({compress: one_of(["zstd", "none"])}; []),
+	streams: count(1; 64), window: size, interval: size,
+	schedule: record({every: duration}; ["every"]),
+	retention: record({
+		last: count(1; 100000), hourly: count(1; 100000), daily: count(1; 100000),
+		weekly: count(1; 100000), monthly: count(1; 100000), yearly: count(1; 100000),
+		within: duration
+	}; []),
+	recovery: {kind: "anything"}
+};
+
+def plan: record({
+	site: any_text,
+	limits: record({parallel: count(1; 256)}; []),
+	defaults: record(settings; []),
+	workloads: list(record(settings + {name: name, disks: list(disk)}; ["name", "disks"]))
+}; ["workloads"]);
+
+# --- checking -------------------------------------------------------------
+
+# Edits between two words, for suggestions.
+def distance($a; $b):
+	($a | explode) as $x | ($b | explode) as $y |
+	reduce range(0; $x | length) as $i ([range(0; ($y | length) + 1)];
+		. as $up |
+		reduce range(0; $y | length) as $j ([$i + 1];
+			. + [[.[$j] + 1, $up[$j + 1] + 1,
+			    $up[$j] + (if $x[$i] == $y[$j] then 0 else 1 end)] | min])
+	) | last;
+
+def suggestion($word; $words):
+	[$words[] | {w: ., d: distance($word; .)} | select(.d <= 2 or (.w | startswith($word)))] |
+	sort_by(.d) | if length > 0 then " (did you mean \"\(.[0].w)\"?)" else "" end;
+
+def at($path; $key): if $path == "" then $key else "\($path).\($key)" end;
+def of($path): if $path == "" then "" else "\($path): " end;
+
+def check($s; $path):
+	if $s.kind == "anything" then
+		if type == "object" then empty else of($path) + "must be an object" end
+	elif $s.kind == "string" then
+		if type != "string" then of($path) + "must be a string"
+		elif test($s.re) then empty
+		else of($path) + "must be \($s.what), not \(tojson)" end
+	elif $s.kind == "word" then
+		if type != "string" then of($path) + "must be a string"
+		elif IN($s.words[]) then empty
+		else of($path) + "must be one of \($s.words | map("\"\(.)\"") | join(", ")), not \(tojson)"
+			+ suggestion(.; $s.words) end
+	elif $s.kind == "integer" then
+		if type != "number" then of($path) + "must be a number"
+		elif . == floor and . >= $s.lo and . <= $s.hi then empty
+		else of($path) + "must be a whole number from \($s.lo) to \($s.hi), not \(tojson)" end
+	elif $s.kind == "either" then
+		if type == "string" then check($s.string; $path)
+		elif type == "object" then check($s.object; $path)
+		else of($path) + "must be a string or an object" end
+	elif $s.kind == "array" then
+		if type != "array" then of($path) + "must be an array"
+		elif length == 0 and $s.of.kind == "object" then of($path) + "must not be empty"
+		else range(0; length) as $i | .[$i] | check($s.of; "\($path)[\($i)]") end
+	elif type != "object" then of($path) + "must be an object"
+	else
+		($s.required[] as $k | select(has($k) | not) | at($path; $k) + ": is missing"),
+		(to_entries[] | select(.key != "comment") | .key as $k |
+			if $s.keys | has($k) then .value | check($s.keys[$k]; at($path; $k))
+			else at($path; $k) + ": unknown key" + suggestion($k; $s.keys | keys) end)
+	end;
+
+def plan_workloads:
+	(.defaults // {}) as $d | (if has("site") then {site} else {} end) as $s |
+	[.workloads[] | $s + $d + . |
+		.tracker //= "auto" | .fallback //= "none" |
+		.host |= (if . == null or . == "local" then null
+			elif type == "string" then {ssh: ., options: []}
+			else {ssh, options: (.options // [])} end) |
+		.tracker as $t | .fallback as $f |
+		.disks |= map(
+			.fallback //= $f | .tracker //= $t |
+			if .tracker == "auto" then
+				.tracker = (if .points then "reflink" elif .state then "state" else "scan" end)
+			else . end)];
+
+def twice($path): group_by(.)[] | select(length > 1) | of($path) + "\"\(.[0])\" appears twice";
+
+# What the shape alone does not say; only asked when the shape is right.
+def plan_sense:
+	(.workloads | map(.name) | twice("workloads")),
+	(plan_workloads | to_entries[] | "workloads[\(.key)]" as $p | .value |
+		(.disks | map(.name) | twice("\($p).disks")),
+		(select(has("site") | not) | "\($p).site: is missing"),
+		(select((.disks | map(has("target")) | unique | length) > 1) |
+			"\($p).disks: either every disk has a target of its own or none"),
+		(.disks | to_entries[] | "\($p).disks[\(.key)]" as $q | .value |
+			(select(.tracker == "state" and (has("state") | not)) |
+				"\($q).state: is missing, and the tracker \"state\" needs it"),
+			(select(.tracker == "reflink" and (has("points") | not)) |
+				"\($q).points: is missing, and the tracker \"reflink\" needs it")));
+
+def plan_errors:
+	[check(plan; "")] | if length > 0 then .[] else empty end;
