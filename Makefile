@@ -107,7 +107,8 @@ check: testbuild
 	DM_BUILD=$(B) tests/run
 
 lint:
-	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run
+	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run tests/bench/run \
+		tests/lib/*.bash
 	mandoc -T lint -W warning $(MAN)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=unusedStructMember \
 		--error-exitcode=1 -Icommon -D_GNU_SOURCE -DDM_VERSION='"x"' common cmd
@@ -131,8 +132,10 @@ bench: all
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
-		$(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
+		$(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 \
+		$(DESTDIR)$(PREFIX)/share/dm
 	install -m 755 $(BIN) $(SCRIPTS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(wildcard scripts/lib/*.jq) $(DESTDIR)$(PREFIX)/share/dm
 	for m in $(MAN); do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/ || exit 1; done
 
 help:

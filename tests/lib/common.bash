@@ -36,6 +36,11 @@ dm_teardown() {
 	return "$bad"
 }
 
+# test_drivers: programs that also know the drivers fault+ and log+.
+test_drivers() {
+	PATH=$DM_BUILD/testbin:$PATH
+}
+
 # at_end COMMAND...: run it when the test is over, whatever its result.
 at_end() {
 	printf '%q ' "$@" >>"$DM_END"
