@@ -18,7 +18,7 @@
 #define SPARE_MAX 8
 /* A frame larger than READ_AHEAD is read to its end and LOOK_AHEAD further:
  * what follows may have to move to another segment. */
-#define READ_AHEAD ((size_t)KIB(64))
+#define READ_AHEAD ((size_t)KIB(256))
 #define LOOK_AHEAD ((size_t)KIB(4))
 
 #define FLAGS_KNOWN (FF_MAY_IGNORE | FF_SEALED)
