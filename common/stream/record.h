@@ -175,6 +175,8 @@ struct tally {
 };
 void tally_init(struct tally *t, const struct hello *h);
 void tally_add(struct tally *t, uint32_t disk, const struct entry *en, uint32_t chunk_size);
+/* In a stream of extents: count of extents, bytes of them, root over them. */
+void tally_add_extent(struct tally *t, uint32_t disk, const struct extent *x);
 bool tally_equal(const struct tally *a, const struct tally *b);
 int end_decode(const struct frame *f, struct tally *t, struct err *e);
 int end_put(struct frame_out *o, const struct tally *t, struct err *e);

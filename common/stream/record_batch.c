@@ -24,19 +24,21 @@ int desc_flush(struct frame_out *o, struct desc_batch *b, struct err *e)
 	return rc;
 }
 
-int extent_add(struct frame_out *o, struct extent_batch *b, uint32_t disk,
-    const struct extent *x, struct err *e)
+void extent_encode(const struct extent *x, uint8_t p[EXTENT_LEN])
 {
-	uint8_t *p;
-
-	if ((b->disk != disk || b->body.len >= BATCH_LEN) && extent_flush(o, b, e) < 0)
-		return -1;
-	b->disk = disk;
-	p = buf_room(&b->body, EXTENT_LEN);
 	put64(p, x->off);
 	put64(p + 8, x->len);
 	put32(p + 16, x->kind);
 	put32(p + 20, 0);
+}
+
+int extent_add(struct frame_out *o, struct extent_batch *b, uint32_t disk,
+    const struct extent *x, struct err *e)
+{
+	if ((b->disk != disk || b->body.len >= BATCH_LEN) && extent_flush(o, b, e) < 0)
+		return -1;
+	b->disk = disk;
+	extent_encode(x, buf_room(&b->body, EXTENT_LEN));
 	return 0;
 }
 

@@ -14,6 +14,8 @@ int body_end(const struct cursor *c, const struct frame *f, struct err *e);
 /* The frame's disk is in HELLO's table? 0 or -1 with *e. */
 int disk_check(const struct frame *f, const struct hello *h, struct err *e);
 
+void extent_encode(const struct extent *x, uint8_t p[EXTENT_LEN]);
+
 /* Strings are a u16 length and so many bytes of UTF-8 without NUL. */
 bool text_valid(const void *p, size_t len);
 /* Write s with everything that is not UTF-8 as '?', at most cap bytes. */

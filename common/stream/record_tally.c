@@ -16,15 +16,15 @@ void tally_init(struct tally *t, const struct hello *h)
 	blake3_hasher_finalize(&s, t->key, sizeof(t->key));
 }
 
-void tally_add(struct tally *t, uint32_t disk, const struct entry *en, uint32_t chunk_size)
+/* root += keyed hash of these bytes, modulo 2^256. */
+static void root_add(struct tally *t, const uint8_t *in, size_t len)
 {
-	uint8_t in[4 + ENTRY_MAX], out[32];
+	uint8_t out[32];
 	unsigned carry = 0;
 	blake3_hasher s;
 
-	put32(in, disk);
 	blake3_hasher_init_keyed(&s, t->key);
-	blake3_hasher_update(&s, in, 4 + entry_encode(en, in + 4));
+	blake3_hasher_update(&s, in, len);
 	blake3_hasher_finalize(&s, out, sizeof(out));
 	for (int i = 0; i < 4; i++) {
 		uint64_t sum;
@@ -33,8 +33,27 @@ void tally_add(struct tally *t, uint32_t disk, const struct entry *en, uint32_t 
 		over |= __builtin_add_overflow(sum, carry, &t->root[i]);
 		carry = over;
 	}
+}
+
+void tally_add(struct tally *t, uint32_t disk, const struct entry *en, uint32_t chunk_size)
+{
+	uint8_t in[4 + ENTRY_MAX];
+
+	put32(in, disk);
+	root_add(t, in, 4 + entry_encode(en, in + 4));
 	t->count += entry_count(en, chunk_size);
 	t->bytes += entry_bytes(en);
+}
+
+void tally_add_extent(struct tally *t, uint32_t disk, const struct extent *x)
+{
+	uint8_t in[4 + EXTENT_LEN];
+
+	put32(in, disk);
+	extent_encode(x, in + 4);
+	root_add(t, in, sizeof(in));
+	t->count++;
+	t->bytes += x->len;
 }
 
 bool tally_equal(const struct tally *a, const struct tally *b)

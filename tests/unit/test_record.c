@@ -455,6 +455,12 @@ static void tally_has_no_order(void)
 	for (int i = 0; i < 3; i++)
 		tally_add(&b, 0, &en[i], CHUNK);
 	CHECK(!tally_equal(&a, &b) && a.count == b.count);
+
+	tally_init(&a, &h);
+	tally_init(&b, &h);
+	tally_add_extent(&a, 1, &(struct extent){ 0, 5, EXT_DATA });
+	tally_add_extent(&b, 1, &(struct extent){ 0, 5, EXT_ZERO });
+	CHECK(a.count == 1 && a.bytes == 5 && !tally_equal(&a, &b));
 	hello_free(&h);
 }
 
