@@ -1,0 +1,65 @@
+/* What the files of the index share. */
+#ifndef DM_REPO_INDEX_PRIV_H
+#define DM_REPO_INDEX_PRIV_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "repo/index.h"
+
+#define INDEX_FORMAT 1
+#define INDEX_VALUE 32u		/* bytes of an entry behind its id */
+#define INDEX_BATCH 4096u	/* records in one write transaction: bounds its dirty pages */
+
+struct index {
+	struct index *next;	/* of this process's environments */
+	unsigned refs;
+	dev_t dev;
+	ino_t ino;		/* of the environment's directory */
+	int site_dir;
+	char *path;
+	MDB_env *env;
+	MDB_dbi ids, packs, names, meta;
+	pthread_mutex_t read_lock;	/* around read transactions and resizing */
+	MDB_txn *reader;		/* reset between uses */
+	pthread_mutex_t write_lock;	/* one writing thread at a time */
+};
+
+/* 0 an environment of this site is open; 1 there is none that can be used;
+ * -1. */
+int index_env_open(struct site *s, const char *path, unsigned flags, bool make, struct index *ix, struct err *e);
+void index_env_close(struct index *ix);
+
+/* *e from an LMDB result; what only a damaged environment gives marks it for
+ * rebuilding.  Returns -1. */
+int index_failed(struct index *ix, int rc, const char *what, struct err *e);
+/* Note beside the index that it must be rebuilt before its next use. */
+void index_distrust(int site_dir);
+
+/* Run fn in a write transaction and commit; run again with a larger map when
+ * it was full, so fn must not keep anything from a failed run.  fn returns an
+ * LMDB result. */
+int index_write(struct index *ix, int (*fn)(struct index *ix, MDB_txn *t, void *arg), void *arg,
+    const char *what, struct err *e);
+/* A read transaction; both hold the read lock in between. */
+int index_read_begin(struct index *ix, MDB_txn **t, struct err *e);
+void index_read_end(struct index *ix, MDB_txn *t);
+
+void index_value_encode(const struct index_entry *en, uint8_t out[INDEX_VALUE]);
+int index_value_decode(const MDB_val *v, struct index_entry *en);	/* LMDB result */
+void index_pack_encode(const struct index_pack *p, bool complete, uint8_t out[INDEX_VALUE]);
+int index_pack_decode(const MDB_val *key, const MDB_val *v, struct index_pack *p, bool *complete);
+
+int index_meta_get(struct index *ix, MDB_txn *t, const char *key, uint64_t *out);	/* LMDB result */
+int index_meta_put(struct index *ix, MDB_txn *t, const char *key, uint64_t v);
+
+/* Does the index hold all of this pack?  LMDB result, *known. */
+int index_knows_pack(struct index *ix, MDB_txn *t, const uint8_t id[PACK_ID], bool *known);
+
+/* Add the packs on disk that the index lacks. */
+int index_ingest(struct site *s, struct index *ix, struct err *e);
+/* Make a new environment from the packs and put it in place of the old. */
+int index_rebuild(struct site *s, struct err *e);
+
+#endif
