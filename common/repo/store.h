@@ -24,6 +24,8 @@ int store_has(struct store *st, const struct id *id, struct err *e);
 
 /* Add a chunk's content (len bytes; whole).  leaf: its leaf ids.  codec and
  * stored give a form to store as it is, or NULL to compress here.
+ * base, when it is not NULL, is what was in the chunk's place (base_len
+ * bytes): where little differs only that is stored, as an overlay.
  * *added: bytes the packs grew by, 0 if the store had it. */
 struct store_chunk {
 	struct id id;
@@ -33,6 +35,9 @@ struct store_chunk {
 	int codec;
 	const void *stored;
 	size_t stored_len;
+	const struct id *base;
+	uint32_t base_len;
+	uint64_t chunk;		/* its number, with base: spreads the work of merging */
 };
 int store_put_chunk(struct store *st, const struct store_chunk *c, uint64_t *added, struct err *e);
 

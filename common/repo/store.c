@@ -1,0 +1,365 @@
+/* The store's frame: opening, look-ups, reading records, nodes and roots. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/bytes.h"
+#include "base/fdio.h"
+#include "repo/store_priv.h"
+#include "repo/store_write.h"
+
+struct store *store_open(struct site *s, enum store_mode mode, struct err *e)
+{
+	struct store *st = x_alloc(sizeof *st);
+
+	st->site = s;
+	st->mode = mode;
+	pthread_mutex_init(&st->lock, NULL);
+	pthread_mutex_init(&st->flush_lock, NULL);
+	pthread_cond_init(&st->change, NULL);
+	pack_cache_init(&st->cache);
+	if (getrandom(&st->prefix, 1, 0) != 1) {
+		err_sys(e, DM_ENV, errno, "getrandom");
+		goto fail;
+	}
+	if (mode == STORE_WRITE && pack_clean(s, e))
+		goto fail;
+	st->index = index_open(s, e);
+	if (!st->index)
+		goto fail;
+	if (mode == STORE_WRITE && !(st->syncer = pool_new(1, 4, store_sync_job, st, e)))
+		goto fail;
+	return st;
+fail:
+	store_close(st);
+	return NULL;
+}
+
+static void work_free(struct work *w)
+{
+	if (!w)
+		return;
+	codec_free(w->codec);
+	free(w->rec);
+	free(w->now);
+	free(w->old);
+	free(w->packed);
+	free(w);
+}
+
+void store_close(struct store *st)
+{
+	struct opack *o;
+	struct work *w;
+
+	if (!st)
+		return;
+	if (st->syncer)
+		pool_free(st->syncer);
+	while ((o = st->open)) {
+		st->open = o->next;
+		pack_out_free(st->site, o->out);
+		free(o);
+	}
+	while ((w = st->idle)) {
+		st->idle = w->next;
+		work_free(w);
+	}
+	pending_free(&st->pending);
+	index_close(st->index);
+	pack_cache_free(&st->cache);
+	pthread_cond_destroy(&st->change);
+	pthread_mutex_destroy(&st->flush_lock);
+	pthread_mutex_destroy(&st->lock);
+	free(st);
+}
+
+struct work *work_get(struct store *st, struct err *e)
+{
+	struct work *w;
+
+	pthread_mutex_lock(&st->lock);
+	w = st->idle;
+	if (w)
+		st->idle = w->next;
+	pthread_mutex_unlock(&st->lock);
+	if (w)
+		return w;
+	w = x_alloc(sizeof *w);
+	w->codec = codec_new();
+	w->rec = x_pages(RECORD_HEADER + RECORD_BODY_MAX, e);
+	w->now = x_pages(CHUNK_MAX, e);
+	w->old = x_pages(CHUNK_MAX, e);
+	w->packed = x_pages(codec_bound(CHUNK_MAX), e);
+	if (w->codec && w->rec && w->now && w->old && w->packed)
+		return w;
+	work_free(w);
+	return NULL;
+}
+
+void work_put(struct store *st, struct work *w)
+{
+	if (!w)
+		return;
+	pthread_mutex_lock(&st->lock);
+	w->next = st->idle;
+	st->idle = w;
+	pthread_mutex_unlock(&st->lock);
+}
+
+uint64_t store_added(const struct store *st)
+{
+	return atomic_load(&((struct store *)st)->added);
+}
+
+static bool find_pending(struct store *st, const struct id *id, struct loc *l)
+{
+	const struct pending_slot *s;
+
+	pthread_mutex_lock(&st->lock);
+	s = pending_find(&st->pending, id);
+	if (s) {
+		l->in = s->in;
+		l->in->refs++;
+		l->fd = s->in->out->fd;
+		l->en = (struct index_entry){
+			.off = s->en.off, .len = s->en.len, .plain = s->en.plain, .type = s->en.type,
+			.codec = s->en.codec, .depth = s->en.depth, .tier = s->en.tier,
+		};
+	}
+	pthread_mutex_unlock(&st->lock);
+	return s;
+}
+
+int store_known(struct store *st, const struct id *id, bool *doomed, struct err *e)
+{
+	struct index_entry en;
+	bool pending;
+	int r;
+
+	*doomed = false;
+	pthread_mutex_lock(&st->lock);
+	pending = pending_find(&st->pending, id);
+	pthread_mutex_unlock(&st->lock);
+	if (pending)
+		return 1;
+	r = index_find(st->index, id, &en, e);
+	if (r > 0 && en.doomed) {
+		*doomed = true;
+		return 0;
+	}
+	return r;
+}
+
+int store_has(struct store *st, const struct id *id, struct err *e)
+{
+	bool doomed;
+
+	return store_known(st, id, &doomed, e);
+}
+
+/* A pack may vanish between the look-up and the opening: prune moved its
+ * records, and the index knows where. */
+int store_locate(struct store *st, const struct id *id, struct loc *l, struct err *e)
+{
+	struct err why = { 0 };
+	int r;
+
+	*l = (struct loc){ .fd = -1 };
+	for (int attempt = 0; attempt < 3; attempt++) {
+		why = (struct err){ 0 };
+		if (find_pending(st, id, l))
+			return 1;
+		r = index_find(st->index, id, &l->en, e);
+		if (r <= 0)
+			return r;
+		l->fd = pack_cache_get(&st->cache, st->site, st->index, l->en.pack, &why);
+		if (l->fd != -1)
+			return 1;
+		if (why.code != DM_NO)
+			break;
+	}
+	*e = why;
+	if (e->code == DM_NO)
+		e->code = DM_BAD;	/* the index promises what is not there */
+	return -1;
+}
+
+void store_release(struct store *st, struct loc *l)
+{
+	bool last = false;
+
+	if (l->in) {
+		pthread_mutex_lock(&st->lock);
+		last = !--l->in->refs;
+		pthread_mutex_unlock(&st->lock);
+		if (last) {
+			pack_out_free(st->site, l->in->out);
+			free(l->in);
+		}
+	} else if (l->fd != -1) {
+		pack_cache_put(&st->cache, l->fd);
+	}
+	l->in = NULL;
+	l->fd = -1;
+}
+
+int store_pread(struct store *st, const struct loc *l, uint32_t off, void *p, uint32_t len, struct err *e)
+{
+	ssize_t n;
+
+	if (off > l->en.len || len > l->en.len - off)
+		return err_set(e, DM_BAD, "%s: a record is shorter than its content", st->site->path);
+	n = fd_pread_full(l->fd, p, len, (uint64_t)l->en.off + off);
+	if (n < 0)
+		return err_sys(e, DM_ENV, errno, "%s: read a pack", st->site->path);
+	if ((uint32_t)n < len)
+		return err_set(e, DM_BAD, "%s: a pack is cut short", st->site->path);
+	return 0;
+}
+
+static int unknown(struct store *st, const struct id *id, struct err *e)
+{
+	char text[80];
+
+	return err_set(e, DM_NO, "%s: %s is not there", st->site->path, id_format(st->site->algo, id, text));
+}
+
+int store_record(struct store *st, const struct id *id, enum record_type type, bool check, uint8_t *buf,
+    struct record *r, struct err *e)
+{
+	struct err bad = { 0 };
+	struct loc l;
+	char text[80];
+	int res = store_locate(st, id, &l, e);
+
+	if (res <= 0)
+		return res ? -1 : unknown(st, id, e);
+	res = store_pread(st, &l, 0, buf, l.en.len, e);
+	if (!res && (record_decode(buf, r, &bad) || !id_equal(&r->id, id) || r->type != type ||
+	    r->stored != l.en.len - RECORD_HEADER ||
+	    (check && !record_intact(buf, buf + RECORD_HEADER, r->stored))))
+		res = err_set(e, DM_BAD, "%s: the record of %s is damaged", st->site->path,
+		    id_format(st->site->algo, id, text));
+	store_release(st, &l);
+	return res;
+}
+
+/* Nodes: a mask of the children that are not zero, then their ids. */
+#define NODE_BODY_MAX (2 + NODE_WAYS * ID_LEN)
+
+int store_put_node(struct store *st, const struct id child[NODE_WAYS], struct id *out, uint64_t *added, struct err *e)
+{
+	uint8_t body[NODE_BODY_MAX];
+	struct iovec iov = { .iov_base = body, .iov_len = 2 };
+	struct record r = { .type = REC_NODE };
+	uint16_t mask = 0;
+	int known;
+
+	*added = 0;
+	for (unsigned i = 0; i < NODE_WAYS; i++) {
+		if (id_zero(&child[i]))
+			continue;
+		mask |= (uint16_t)(1u << i);
+		memcpy(body + iov.iov_len, child[i].b, ID_LEN);
+		iov.iov_len += ID_LEN;
+	}
+	put16(body, mask);
+	id_node(st->site->algo, child, out);
+	if (!mask)
+		return 0;
+	known = store_has(st, out, e);
+	if (known)
+		return known < 0 ? -1 : 0;
+	r.id = *out;
+	return store_append(st, &r, &iov, 1, added, e);
+}
+
+int store_node(struct store *st, const struct id *id, struct id child[NODE_WAYS], struct err *e)
+{
+	uint8_t buf[RECORD_HEADER + NODE_BODY_MAX];
+	const uint8_t *p = buf + RECORD_HEADER;
+	struct record r = { 0 };
+	struct loc l;
+	struct id is;
+	char text[80];
+	uint32_t len;
+	int res = store_locate(st, id, &l, e);
+
+	if (res <= 0)
+		return res ? -1 : unknown(st, id, e);
+	memset(child, 0, NODE_WAYS * sizeof *child);
+	len = (uint32_t)min64(l.en.len, sizeof buf);
+	res = l.en.type != REC_NODE || len < RECORD_HEADER + 2 ? 1 : store_pread(st, &l, 0, buf, len, e);
+	store_release(st, &l);
+	if (res < 0)
+		return -1;
+	if (!res) {
+		uint16_t mask = get16(p);
+
+		r.stored = 2 + (uint32_t)__builtin_popcount(mask) * ID_LEN;
+		if (len == RECORD_HEADER + r.stored) {
+			p += 2;
+			for (unsigned i = 0; i < NODE_WAYS; i++)
+				if (mask & 1u << i) {
+					memcpy(child[i].b, p, ID_LEN);
+					p += ID_LEN;
+				}
+			id_node(st->site->algo, child, &is);
+			if (id_equal(&is, id))
+				return 0;
+		}
+	}
+	return err_set(e, DM_BAD, "%s: the node %s is damaged", st->site->path, id_format(st->site->algo, id, text));
+}
+
+/* Roots: size u64, height u8, 7 bytes 0, top. */
+#define ROOT_BODY (16 + ID_LEN)
+
+int store_put_root(struct store *st, uint64_t size, const struct id *top, struct id *root, struct err *e)
+{
+	struct site *s = st->site;
+	unsigned height = tree_height(div_up(size, s->chunk_size));
+	uint8_t body[ROOT_BODY] = { 0 };
+	struct iovec iov = { .iov_base = body, .iov_len = sizeof body };
+	struct record r = { .type = REC_ROOT };
+	uint64_t added;
+	int known;
+
+	id_root(s->algo, s->chunk_size, size, height, top, root);
+	known = store_has(st, root, e);
+	if (known)
+		return known < 0 ? -1 : 0;
+	put64(body, size);
+	body[8] = (uint8_t)height;
+	memcpy(body + 16, top->b, ID_LEN);
+	r.id = *root;
+	return store_append(st, &r, &iov, 1, &added, e);
+}
+
+int store_root(struct store *st, const struct id *root, struct root_info *out, struct err *e)
+{
+	struct site *s = st->site;
+	uint8_t buf[RECORD_HEADER + ROOT_BODY];
+	struct loc l;
+	struct id is;
+	char text[80];
+	int res = store_locate(st, root, &l, e);
+
+	if (res <= 0)
+		return res ? -1 : unknown(st, root, e);
+	res = l.en.type == REC_ROOT && l.en.len == sizeof buf ? store_pread(st, &l, 0, buf, sizeof buf, e) : 1;
+	store_release(st, &l);
+	if (res < 0)
+		return -1;
+	if (!res) {
+		out->size = get64(buf + RECORD_HEADER);
+		out->height = buf[RECORD_HEADER + 8];
+		memcpy(out->top.b, buf + RECORD_HEADER + 16, ID_LEN);
+		id_root(s->algo, s->chunk_size, out->size, out->height, &out->top, &is);
+		if (id_equal(&is, root) && out->height == tree_height(div_up(out->size, s->chunk_size)))
+			return 0;
+	}
+	return err_set(e, DM_BAD, "%s: the root %s is damaged", s->path, id_format(s->algo, root, text));
+}
