@@ -24,34 +24,49 @@ static int already_there(struct site *s, const struct checkpoint *c, struct err 
 	    (unsigned long long)c->seq, c->workload);
 }
 
+/* The text of a record, or NULL.  It is read back first: what could not be
+ * (a point that is no UTF-8, say) must not become a checkpoint. */
+static char *record_text(const struct checkpoint *c, struct err *e)
+{
+	json_t *o = checkpoint_record(c);
+	char *dump = json_dumps(o, JSON_INDENT(2)), *text;
+	struct checkpoint *back;
+
+	json_decref(o);
+	if (!dump) {
+		err_set(e, DM_ENV, "out of memory");
+		return NULL;
+	}
+	text = x_printf("%s\n", dump);
+	free(dump);
+	back = checkpoint_parse(text, strlen(text), e);
+	checkpoint_free(back);
+	if (back)
+		return text;
+	err_prefix(e, "this iteration cannot be recorded");
+	free(text);
+	return NULL;
+}
+
 int catalog_commit(struct site *s, const struct checkpoint *c, struct err *e)
 {
-	char name[CATALOG_NAME], *text = NULL;
-	struct buf file = { 0 };
-	json_t *o = NULL;
-	int dir, rc = -1;
+	char name[CATALOG_NAME], *text;
+	int dir, rc;
 
-	if (checkpoint_check(c, e))
+	text = record_text(c, e);
+	if (!text)
 		return -1;
 	dir = catalog_dir(s, c->workload, true, e);
-	if (dir < 0)
-		return err_set(e, DM_ENV, "%s/catalog/%s vanished", s->path, c->workload);
-	o = checkpoint_record(c);
-	text = json_dumps(o, JSON_INDENT(2));
-	if (!text || strlen(text) >= RECORD_MAX) {
-		err_set(e, DM_USAGE, "the record is too long: shorten the recovery configuration");
+	if (dir < 0) {
+		rc = err_set(e, DM_ENV, "%s/catalog/%s vanished", s->path, c->workload);
 		goto out;
 	}
-	buf_printf(&file, "%s\n", text);
-	catalog_name(name, c->seq, ".json");
-	rc = durable_create(dir, name, file.p, file.len, e);
+	rc = durable_create(dir, catalog_name(name, c->seq, ".json"), text, strlen(text), e);
 	if (rc == 1)
 		rc = already_there(s, c, e);
-out:
-	buf_free(&file);
-	free(text);
-	json_decref(o);
 	fd_close(dir);
+out:
+	free(text);
 	return rc;
 }
 

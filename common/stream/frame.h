@@ -60,6 +60,9 @@ struct frame_out;
  * *e DM_USAGE) when fd is a terminal. */
 struct frame_out *frame_out_new(int fd, const char *what, struct err *e);
 void frame_out_free(struct frame_out *o);
+/* Where a non-blocking writer made with fd -1 writes from now on: what was
+ * put before waits in its queue. */
+void frame_out_fd(struct frame_out *o, int fd);
 
 /* Queue one frame whose body is these pieces.  On a descriptor that blocks, a
  * frame with a piece of 16 KiB or more leaves before this returns, from where

@@ -36,6 +36,12 @@ struct frame_out *frame_out_new(int fd, const char *what, struct err *e)
 	return o;
 }
 
+void frame_out_fd(struct frame_out *o, int fd)
+{
+	o->fd = fd;
+	o->pipe = fd_pipe_grow(fd);
+}
+
 static void stretch_free(struct stretch *s)
 {
 	segment_drop(s->seg);

@@ -1,0 +1,35 @@
+/* The subcommands of dm-checkpoint.  Each parses its own command line (which
+ * may end the program), prints its result on standard output and returns 0,
+ * or -1 with *e. */
+#ifndef DM_JOB_CHECKPOINT_H
+#define DM_JOB_CHECKPOINT_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "repo/catalog.h"
+
+int checkpoint_init_main(int argc, char **argv, struct err *e);
+int checkpoint_commit_main(int argc, char **argv, struct err *e);
+int checkpoint_list_main(int argc, char **argv, struct err *e);
+int checkpoint_show_main(int argc, char **argv, struct err *e);
+int checkpoint_verify_main(int argc, char **argv, struct err *e);
+int checkpoint_prune_main(int argc, char **argv, struct err *e);
+int checkpoint_pin_main(int argc, char **argv, struct err *e);
+int checkpoint_unpin_main(int argc, char **argv, struct err *e);
+int checkpoint_sessions_main(int argc, char **argv, struct err *e);
+int checkpoint_abandon_main(int argc, char **argv, struct err *e);
+int checkpoint_stats_main(int argc, char **argv, struct err *e);
+int checkpoint_reindex_main(int argc, char **argv, struct err *e);
+
+/* What they share. */
+
+/* Parse; what follows is said in the name of dm-checkpoint. */
+struct opt_prog;
+void checkpoint_opts(const struct opt_prog *prog, int argc, char **argv, char ***args, size_t *n);
+/* Print a value of JSON and release it.  0 or -1. */
+int checkpoint_print(json_t *o, struct err *e);
+/* Empty standard output's buffer.  0 or -1. */
+int checkpoint_flush(struct err *e);
+
+#endif

@@ -1,0 +1,114 @@
+/* From a checked iteration to a record. */
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/timefmt.h"
+#include "job/commit_impl.h"
+#include "repo/tree_check.h"
+
+int commit_join(struct commit *c, struct err *e)
+{
+	c->session = session_join(c->site, c->hello.session, e);
+	return c->session ? 0 : -1;
+}
+
+/* The state of a disk in the latest checkpoint: it was checked when that one
+ * was made, so only what differs from it needs a look. */
+static const struct id *known_root(const struct commit *c, const char *disk)
+{
+	const struct checkpoint_disk *d = c->latest ? checkpoint_disk(c->latest, disk) : NULL;
+
+	return d && d->has_root && !d->partial && !strncmp(d->point, "root:", 5) ? &d->root : NULL;
+}
+
+/* Every chunk and node of what goes into the record must be there; the
+ * session, which keeps prune away, must be ours. */
+static int check_store(struct commit *c, struct err *e)
+{
+	struct tree_check *check = NULL;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < c->hello.ndisks; i++) {
+		const struct final *f = commit_final(c, i, SIDE_TARGET);
+
+		if (!commit_in_store(f))
+			continue;
+		if (!c->session && commit_join(c, e))
+			return err_prefix(e, "disk %s is in a chunk store, but not through a session "
+			    "of %s", c->hello.disk[i].name, c->site->path);
+		if (!check)
+			check = tree_check_new(c->site, e);
+		rc = check ? tree_check_root(check, &f->root,
+		    known_root(c, c->hello.disk[i].name), e) : -1;
+		if (rc)
+			err_prefix(e, "disk %s", c->hello.disk[i].name);
+	}
+	tree_check_free(check);
+	return rc;
+}
+
+static void fill_disk(const struct commit *c, uint32_t i, struct checkpoint_disk *out)
+{
+	const struct disk *d = &c->hello.disk[i];
+	const struct final *source = commit_final(c, i, SIDE_SOURCE);
+	const struct final *target = commit_final(c, i, SIDE_TARGET);
+	bool from_source = source && *source->point;
+
+	out->name = x_strdup(d->name);
+	out->size = d->size;
+	out->block = d->block;
+	out->has_root = target->flags & FINAL_ROOT;
+	out->partial = target->flags & FINAL_PARTIAL;
+	out->root = target->root;
+	out->point = x_strdup(target->point);
+	out->source_point = x_strdup(from_source ? source->point : d->target_point);
+	out->changed = c->disk[i].changed;
+}
+
+static struct checkpoint *make_record(const struct commit *c)
+{
+	struct checkpoint *r = x_alloc(sizeof(*r));
+
+	r->workload = x_strdup(c->how->workload);
+	r->parent = c->latest ? c->latest->seq : 0;
+	r->seq = r->parent + 1;
+	hex_put(r->session, c->hello.session, sizeof(c->hello.session));
+	r->algo = c->hello.algo;
+	r->started = c->session ? c->session->started : c->began;
+	r->time = c->how->time ? c->how->time : r->started;
+	r->committed = time_now();
+	r->kind = x_strdup(c->hello.kind == KIND_INCREMENTAL ? "incremental" : "full");
+	r->chunks = c->tally.count;
+	r->recovery = json_incref(c->how->recovery);
+	r->ndisks = c->hello.ndisks;
+	r->disk = x_array(r->ndisks, sizeof(*r->disk));
+	for (uint32_t i = 0; i < c->hello.ndisks; i++) {
+		fill_disk(c, i, &r->disk[i]);
+		r->changed += r->disk[i].changed;
+		r->stored += commit_final(c, i, SIDE_TARGET)->stored;
+	}
+	return r;
+}
+
+int commit_publish(struct commit *c, struct checkpoint **out, struct err *e)
+{
+	struct checkpoint *r;
+
+	if (c->again) {
+		*out = c->latest;
+		c->latest = NULL;
+		return 0;
+	}
+	if (check_store(c, e))
+		return -1;
+	r = make_record(c);
+	if (catalog_commit(c->site, r, e)) {
+		checkpoint_free(r);
+		return -1;
+	}
+	*out = r;
+	if (c->session && session_end(c->site, c->session, e))
+		return err_prefix(e, "checkpoint %llu of %s is committed, but its session was left "
+		    "behind", (unsigned long long)r->seq, r->workload);
+	return 0;
+}

@@ -1,0 +1,289 @@
+/* common/repo/catalog*: records, the commit point, choosing, locks, pins. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/unit.h"
+#include "base/bytes.h"
+#include "base/fdio.h"
+#include "base/timefmt.h"
+#include "repo/catalog.h"
+#include "repo/catalog_record.h"
+
+#define DAY (INT64_C(86400) * 1000000000)
+
+static char dir[] = "/tmp/dm-catalog-XXXXXX";
+static struct site site;
+
+static struct checkpoint *make(const char *workload, uint64_t seq, int64_t when)
+{
+	struct checkpoint *c = x_alloc(sizeof(*c));
+
+	c->workload = x_strdup(workload);
+	c->seq = seq;
+	c->parent = seq - 1;
+	snprintf(c->session, sizeof(c->session), "%032llx", (unsigned long long)seq);
+	c->algo = ID_BLAKE3;
+	c->time = when;
+	c->started = when;
+	c->committed = when + 123456789;
+	c->kind = x_strdup(seq == 1 ? "full" : "incremental");
+	c->ndisks = 2;
+	c->disk = x_array(2, sizeof(*c->disk));
+	for (unsigned i = 0; i < 2; i++) {
+		struct checkpoint_disk *d = &c->disk[i];
+
+		d->name = x_strdup(i ? "vdc" : "vdb");
+		d->size = (UINT64_C(1) << 60) * i + 512;
+		d->block = 512;
+		d->has_root = true;
+		memset(d->root.b, (int)(seq * 2 + i), ID_LEN);
+		d->point = x_strdup("root:x");
+		d->source_point = x_printf("file:1:2:%llu:%u", (unsigned long long)seq, i);
+		d->changed = seq;
+	}
+	c->chunks = 7;
+	return c;
+}
+
+static int commit(const char *workload, uint64_t seq, int64_t when, struct err *e)
+{
+	struct checkpoint *c = make(workload, seq, when);
+	int rc = catalog_commit(&site, c, e);
+
+	checkpoint_free(c);
+	return rc;
+}
+
+static char *text_of(const struct checkpoint *c)
+{
+	json_t *o = checkpoint_record(c);
+	char *text = json_dumps(o, JSON_INDENT(2));
+
+	json_decref(o);
+	return text;
+}
+
+static void test_round_trip(void)
+{
+	struct err e = { 0 };
+	struct checkpoint *a = make("web1", 3, 5 * DAY + 7), *b;
+	char *ta, *tb;
+
+	a->recovery = json_pack("{s:s}", "boot", "uefi");
+	ta = text_of(a);
+	b = checkpoint_parse(ta, strlen(ta), &e);
+	CHECK(b);
+	tb = text_of(b);
+	CHECK(!strcmp(ta, tb));
+	CHECK(b->time == a->time && b->committed == a->committed);
+	CHECK(b->disk[1].size == (UINT64_C(1) << 60) + 512);	/* a string in JSON */
+	CHECK(checkpoint_disk(b, "vdc") == &b->disk[1] && !checkpoint_disk(b, "vdd"));
+	free(ta);
+	free(tb);
+	checkpoint_free(a);
+	checkpoint_free(b);
+}
+
+/* A valid record in which `from' became `to' must be refused. */
+static bool refused(const char *from, const char *to)
+{
+	struct checkpoint *a = make("web1", 3, 5 * DAY), *b;
+	char *text = text_of(a), *at = strstr(text, from), *changed;
+	struct err e = { 0 };
+
+	CHECK(at);
+	changed = x_printf("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+	b = checkpoint_parse(changed, strlen(changed), &e);
+	checkpoint_free(b);
+	checkpoint_free(a);
+	free(text);
+	free(changed);
+	return !b && e.code == DM_BAD;
+}
+
+static void test_strict(void)
+{
+	static const struct { const char *from, *to; } bad[] = {
+		{ "\"format\": 1", "\"format\": 2" },
+		{ "\"web1\"", "\"../x\"" },
+		{ "\"seq\": 3", "\"seq\": 0" },
+		{ "\"seq\": 3", "\"seq\": 4" },
+		{ "\"seq\": 3", "\"seq\": -3" },
+		{ "\"seq\": 3", "\"seq\": 3.0" },
+		{ "\"seq\": 3", "\"seq\": 3, \"seq\": 3" },
+		{ "\"incremental\"", "\"other\"" },
+		{ "000003\"", "00003\"" },
+		{ "1970-01-06T", "1970-13-06T" },
+		{ "\"1970-01-06T00:00:00.000000000Z\"", "\"-2h\"" },
+		{ "\"vdc\"", "\"vdb\"" },
+		{ "\"vdc\"", "\"v\\u0000c\"" },
+		{ "\"block\": 512", "\"block\": 0" },
+		{ "\"blake3:0606", "\"blake2b:0606" },
+		{ "\"blake3:0606", "\"blake3:06" },
+		{ "\"size\": 512", "\"size\": true" },
+		{ "\"disks\"", "\"discs\"" },
+		{ "\"point\": \"root:x\"", "\"point\": null" },
+		{ "{", "[" },
+		{ "}", "" },
+	};
+
+	CHECK(!refused("\"chunks\": 7", "\"chunks\": 8, \"later\": true"));
+	for (size_t i = 0; i < LEN(bad); i++)
+		CHECK(refused(bad[i].from, bad[i].to));
+}
+
+static void test_commit(void)
+{
+	struct checkpoint *c, *other;
+	struct err e = { 0 };
+
+	CHECK(!catalog_latest(&site, "web1", &e) && e.code == 0);
+	for (uint64_t seq = 1; seq <= 12; seq++)
+		CHECK(commit("web1", seq, (int64_t)seq * DAY, &e) == 0);
+	CHECK(commit("db", 1, DAY, &e) == 0);
+	c = catalog_latest(&site, "web1", &e);
+	CHECK(c && c->seq == 12);	/* by number, not by name */
+	CHECK(catalog_commit(&site, c, &e) == 0);	/* the same session again */
+	other = catalog_read(&site, "web1", 12, &e);
+	CHECK(other);
+	other->session[0] = 'f';
+	CHECK(catalog_commit(&site, other, &e) < 0 && e.code == DM_NO);
+	checkpoint_free(c);
+	checkpoint_free(other);
+	e = (struct err){ 0 };
+	c = catalog_read(&site, "web1", 12, &e);	/* is as it was */
+	CHECK(c && c->session[0] == '0');
+	checkpoint_free(c);
+}
+
+static void found(const char *at, uint64_t want)
+{
+	struct err e = { 0 };
+	struct checkpoint *c = catalog_find(&site, "web1", at, &e);
+
+	CHECK(want ? c && c->seq == want : !c && e.code == DM_NO);
+	checkpoint_free(c);
+}
+
+static void test_find(void)
+{
+	struct checkpoint **v;
+	struct err e = { 0 };
+	size_t n;
+
+	found("latest", 12);
+	found("4", 4);
+	found("13", 0);
+	found("1970-01-05T00:00Z", 4);
+	found("1970-01-05T23:59:59Z", 4);
+	found("1970-01-01T12:00Z", 0);
+	found("-2h", 12);
+	CHECK(!catalog_find(&site, "web1", "soon", &e) && e.code == DM_USAGE);
+	e = (struct err){ 0 };
+	CHECK(!catalog_find(&site, "none", "latest", &e) && e.code == DM_NO);
+	e = (struct err){ 0 };
+	CHECK(!catalog_find(&site, "../x", "latest", &e) && e.code == DM_USAGE);
+	e = (struct err){ 0 };
+	CHECK(catalog_list(&site, NULL, &v, &n, &e) == 0 && n == 13);
+	CHECK(!strcmp(v[0]->workload, "db") && v[1]->seq == 1 && v[12]->seq == 12);
+	catalog_list_free(v, n);
+}
+
+static void test_find_base(void)
+{
+	struct err e = { 0 };
+	struct id want, got;
+
+	memset(want.b, 8, ID_LEN);
+	CHECK(catalog_find_base(&site, "other", &want, "", &got, &e) == 1 && id_equal(&got, &want));
+	CHECK(catalog_find_base(&site, "vdb", NULL, "file:1:2:4:0", &got, &e) == 1);
+	CHECK(id_equal(&got, &want));
+	CHECK(catalog_find_base(&site, "vdc", NULL, "file:1:2:4:0", &got, &e) == 0);
+	CHECK(catalog_find_base(&site, "vdb", NULL, "", &got, &e) == 0);
+	memset(want.b, 0xee, ID_LEN);
+	CHECK(catalog_find_base(&site, "vdb", &want, "file:1:2:4:0", &got, &e) == 0);
+}
+
+static void test_workload_lock(void)
+{
+	struct err e = { 0 };
+	int fd = catalog_lock_workload(&site, "web1", &e), other;
+
+	CHECK(fd >= 0);
+	CHECK(catalog_lock_workload(&site, "web1", &e) < 0 && e.code == DM_NO);
+	e = (struct err){ 0 };
+	other = catalog_lock_workload(&site, "new", &e);
+	CHECK(other >= 0);
+	fd_close(other);
+	fd_close(fd);
+	fd = catalog_lock_workload(&site, "web1", &e);
+	CHECK(fd >= 0);
+	fd_close(fd);
+}
+
+static void test_hold_and_drop(void)
+{
+	struct err e = { 0 };
+	struct checkpoint *c = catalog_read(&site, "web1", 2, &e), *again;
+	int fd, second;
+
+	CHECK(c && !c->pinned);
+	fd = catalog_hold(&site, c, &e);
+	second = catalog_hold(&site, c, &e);
+	CHECK(fd >= 0 && second >= 0);
+	CHECK(catalog_drop(&site, c, &e) == 1);	/* someone reads it */
+	fd_close(fd);
+	CHECK(catalog_drop(&site, c, &e) == 1);
+	fd_close(second);
+	CHECK(catalog_pin(&site, c, true, &e) == 0 && catalog_pin(&site, c, true, &e) == 0);
+	again = catalog_read(&site, "web1", 2, &e);
+	CHECK(again && again->pinned);
+	checkpoint_free(again);
+	CHECK(catalog_drop(&site, c, &e) == 1);	/* pinned */
+	CHECK(catalog_pin(&site, c, false, &e) == 0 && catalog_pin(&site, c, false, &e) == 0);
+	CHECK(catalog_drop(&site, c, &e) == 0);
+	CHECK(catalog_drop(&site, c, &e) == 1 && e.code == 0);
+	CHECK(catalog_hold(&site, c, &e) < 0 && e.code == DM_NO);
+	e = (struct err){ 0 };
+	CHECK(catalog_pin(&site, c, true, &e) < 0 && e.code == DM_NO);
+	checkpoint_free(c);
+}
+
+static void test_misplaced(void)
+{
+	struct err e = { 0 };
+
+	CHECK(renameat(site.dir, "catalog/web1/3.json", site.dir, "catalog/web1/33.json") == 0);
+	CHECK(!catalog_read(&site, "web1", 33, &e) && e.code == DM_BAD);
+	e = (struct err){ 0 };
+	CHECK(!catalog_read(&site, "web1", 3, &e) && e.code == DM_NO);
+	e = (struct err){ 0 };
+	site.algo = ID_BLAKE2B;
+	CHECK(!catalog_read(&site, "web1", 4, &e) && e.code == DM_BAD);
+	site.algo = ID_BLAKE3;
+}
+
+int main(void)
+{
+	char clean[64];
+
+	CHECK(mkdtemp(dir));
+	site.path = dir;
+	site.algo = ID_BLAKE3;
+	site.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(site.dir >= 0);
+	RUN(test_round_trip);
+	RUN(test_strict);
+	RUN(test_commit);
+	RUN(test_find);
+	RUN(test_find_base);
+	RUN(test_workload_lock);
+	RUN(test_hold_and_drop);
+	RUN(test_misplaced);
+	close(site.dir);
+	snprintf(clean, sizeof(clean), "rm -r %s", dir);
+	return system(clean) != 0;
+}
