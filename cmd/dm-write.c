@@ -55,15 +55,6 @@ static void args_parse(struct args *a, int argc, char **argv)
 	a->last = a->acks || !a->acks_out || !fd_is_stream(1);
 }
 
-static struct acks *acks_new(const struct args *a, struct cause *c, struct err *e)
-{
-	if (a->acks_out)
-		return acks_new_fd(1, c, e);
-	if (a->acks)
-		return acks_new_path(a->acks, c, e);
-	return acks_new_none();
-}
-
 static int summary_json(const struct apply_sum *s, double seconds)
 {
 	json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f}", "disks", (json_int_t)s->disks,
@@ -116,7 +107,7 @@ static int work(const struct args *a, const struct apply_how *how, struct cause 
 {
 	int64_t start = time_mono();
 	struct apply_sum sum = {0};
-	struct acks *acks = acks_new(a, c, e);
+	struct acks *acks = acks_new(a->acks_out ? "-" : a->acks, c, e);
 
 	if (!acks) {
 		err_report(e);

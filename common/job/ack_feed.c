@@ -76,6 +76,11 @@ void ack_feed_free(struct ack_feed *a)
 	free(a);
 }
 
+struct frame_out *ack_feed_out(struct ack_feed *a)
+{
+	return a->out;
+}
+
 int ack_feed_pass(struct ack_feed *a, const struct frame *f, struct err *e)
 {
 	return a->out ? frame_pass(a->out, f, e) : 0;

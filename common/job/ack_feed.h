@@ -17,6 +17,8 @@ struct ack_feed;
 struct ack_feed *ack_feed_new(const char *path, struct err *e);
 void ack_feed_free(struct ack_feed *a);		/* NULL is harmless */
 
+/* Where to queue frames of one's own; NULL when nobody listens (any more). */
+struct frame_out *ack_feed_out(struct ack_feed *a);
 /* Queue a frame; dropped when nobody listens any more. */
 int ack_feed_pass(struct ack_feed *a, const struct frame *f, struct err *e);
 /* Queue an ABORT that says *why. */

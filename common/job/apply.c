@@ -233,7 +233,7 @@ static int finalize_disk(struct apply *a, uint32_t i, struct final *x, struct er
 		return volume_error(d->vol, e);
 	*x = (struct final){
 		.side = SIDE_TARGET, .flags = f.has_root ? FINAL_ROOT : 0, .root = f.root,
-		.stored = f.stored, .point = f.point ? f.point : x_strdup(""),
+		.stored = f.stored ? f.stored : d->added, .point = f.point ? f.point : x_strdup(""),
 	};
 	if (f.has_root && d->has_root && !id_equal(&f.root, &d->root))
 		return err_set(e, DM_NO, "disk %s: what was written is not what the source read: "
