@@ -12,7 +12,7 @@ DM_LIB=$DM_TOP/tests/lib
 case ${DM_BUILD:=build} in /*) ;; *) DM_BUILD=$DM_TOP/$DM_BUILD ;; esac
 case :$PATH: in
 *":$DM_BUILD/bin:"*) ;;
-*) PATH=$DM_BUILD/bin:$DM_BUILD/lib:$DM_TOP/scripts:$PATH ;;
+*) PATH=$DM_BUILD/bin:$DM_BUILD/lib:$DM_TOP/scripts:$PATH:/usr/sbin:/sbin ;;
 esac
 export DM_TOP DM_LIB DM_BUILD PATH
 export LC_ALL=C TZ=UTC
