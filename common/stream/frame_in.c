@@ -306,6 +306,13 @@ int frame_next(struct frame_in *in, struct frame *f, struct err *e)
 	return 1;
 }
 
+static int ended_early(const struct frame_in *in, struct err *e)
+{
+	err_set(e, DM_ENV, "%s: ended before its END", in->what);
+	e->cls = CLASS_TRANSIENT;
+	return -1;
+}
+
 int frame_read(struct frame_in *in, struct frame *f, struct err *e)
 {
 	for (;;) {
@@ -322,7 +329,7 @@ int frame_read(struct frame_in *in, struct frame *f, struct err *e)
 		} else if (n < 0) {
 			return -1;
 		} else if (!n) {
-			return err_set(e, DM_ENV, "%s: ended before its END", in->what);
+			return ended_early(in, e);
 		}
 	}
 }

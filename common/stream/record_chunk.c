@@ -4,6 +4,20 @@
 
 #define WRITTEN_FIXED 8
 
+int chunk_check(const struct chunk *c, struct err *e)
+{
+	unsigned long long index = c->en.index;
+
+	if (c->codec > CODEC_ZSTD)
+		return err_set(e, DM_BAD, "chunk %llu: unknown codec %u", index, c->codec);
+	if (c->en.flags & (EF_RUN | EF_ZERO))
+		return err_set(e, DM_BAD, "chunk %llu: its entry is a run or zero", index);
+	if (c->plain != entry_bytes(&c->en) || !c->stored ||
+	    (c->codec == CODEC_RAW && c->stored != c->plain))
+		return err_set(e, DM_BAD, "chunk %llu: its lengths do not agree", index);
+	return 0;
+}
+
 int chunk_decode(const struct frame *f, const struct hello *h, struct chunk *c, struct err *e)
 {
 	struct cursor cur = body_of(f);
@@ -20,17 +34,10 @@ int chunk_decode(const struct frame *f, const struct hello *h, struct chunk *c, 
 	c->data = cur_bytes(&cur, c->stored);
 	if (body_end(&cur, f, e) < 0)
 		return -1;
-	if (reserved || c->codec > CODEC_ZSTD)
-		return err_set(e, DM_BAD, "chunk %llu: unknown codec %u",
-		    (unsigned long long)c->en.index, c->codec);
-	if (c->en.flags & (EF_RUN | EF_ZERO))
-		return err_set(e, DM_BAD, "chunk %llu: its entry is a run or zero",
+	if (reserved)
+		return err_set(e, DM_BAD, "chunk %llu: reserved bytes are not zero",
 		    (unsigned long long)c->en.index);
-	if (c->plain != entry_bytes(&c->en) || !c->stored ||
-	    (c->codec == CODEC_RAW && c->stored != c->plain))
-		return err_set(e, DM_BAD, "chunk %llu: its lengths do not agree",
-		    (unsigned long long)c->en.index);
-	return 0;
+	return chunk_check(c, e);
 }
 
 int chunk_put(struct frame_out *o, uint32_t disk, uint32_t epoch, const struct chunk *c,

@@ -14,6 +14,8 @@ int body_end(const struct cursor *c, const struct frame *f, struct err *e);
 /* The frame's disk is in HELLO's table? 0 or -1 with *e. */
 int disk_check(const struct frame *f, const struct hello *h, struct err *e);
 
+/* Do codec, lengths and entry of a chunk go together? 0 or -1 with *e. */
+int chunk_check(const struct chunk *c, struct err *e);
 void extent_encode(const struct extent *x, uint8_t p[EXTENT_LEN]);
 
 /* Strings are a u16 length and so many bytes of UTF-8 without NUL. */
