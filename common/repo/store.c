@@ -108,6 +108,11 @@ void work_put(struct store *st, struct work *w)
 	pthread_mutex_unlock(&st->lock);
 }
 
+struct site *store_site(const struct store *st)
+{
+	return st->site;
+}
+
 uint64_t store_added(const struct store *st)
 {
 	return atomic_load(&((struct store *)st)->added);

@@ -17,6 +17,7 @@ enum store_mode { STORE_READ, STORE_WRITE };
 /* Opening ingests every pack the index lacks; a missing or damaged index is
  * rebuilt. */
 struct store *store_open(struct site *s, enum store_mode mode, struct err *e);
+struct site *store_site(const struct store *st);
 void store_close(struct store *st);	/* what was not flushed is abandoned */
 
 /* 1 known (index, or pending in this store), 0 not, -1. */

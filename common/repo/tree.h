@@ -21,7 +21,9 @@ int tree_next_diff(struct tree *t, struct tree *base, uint64_t *n, struct id *id
 /* New root from a base root (NULL: empty) and changed chunks. */
 struct chunk_update { uint64_t n, count; struct id id; };	/* count > 1 only with the zero id */
 /* `up' is sorted by n, not overlapping.  size: bytes of the new disk; what
- * lies beyond it is dropped.  Nodes are put into the store. */
+ * lies beyond it is dropped.  Nodes are put into the store.  When the size
+ * changes, chunks whose own length changes with it must be among the updates:
+ * their ids are of their true length. */
 int tree_update(struct store *st, const struct id *base, uint64_t size,
     const struct chunk_update *up, size_t n, struct id *root, struct err *e);
 
