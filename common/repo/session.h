@@ -13,15 +13,18 @@ struct session_disk {
 	char *name;
 	uint64_t size;
 	uint32_t block;
-	bool full, frozen, has_base, has_partial, has_final;
+	bool full, frozen, has_base, has_partial, has_final, has_resume;
 	struct id base;		/* root of the base */
 	struct id partial;	/* root of what is durable so far */
+	struct id resume;	/* partial root of an interrupted iteration of
+				 * another (or an unknown) target point: good only
+				 * for chunks whose id is known to be wanted */
 	struct id final;	/* root once finalized */
 	char *base_point, *target_point;
 };
 struct session {
 	char *name;		/* hex of the 16 session bytes */
-	int fd;			/* locked */
+	int fd;			/* locked; -1: only read */
 	int64_t started;
 	uint32_t epoch;		/* last durable */
 	struct session_disk *disk;
@@ -29,13 +32,15 @@ struct session {
 	char *workload;		/* "" until known */
 };
 /* Take over the unlocked session of an interrupted iteration with the same
- * disks, bases and target points (frozen, or any when by_content), renamed to
- * this session; else make a new one.  DM_NO: such a session is still at
- * work.  `want' gives names, sizes, bases, points. */
+ * workload, disks and bases, renamed to this session; else make a new one.
+ * What it had becomes a disk's `partial' where both target points are frozen
+ * and equal, else its `resume'.  DM_NO: such a session is still at work.
+ * `want' gives workload, names, sizes, bases, points. */
 struct session *session_begin(struct site *s, const uint8_t id[16], const struct session *want, struct err *e);
 /* Join one that exists, by id (dm-checkpoint). DM_NO if there is none. */
 struct session *session_join(struct site *s, const uint8_t id[16], struct err *e);
-/* The session that session_begin would take over, read only and unlocked, or
+/* The session that session_begin would take over, read only and unlocked (fd
+ * -1), its disks in the order and with the meaning session_begin gives them; or
  * NULL with e->code 0. */
 struct session *session_find(struct site *s, const struct session *want, struct err *e);
 /* Write the state (replace, synced). */
@@ -43,7 +48,9 @@ int session_save(struct site *s, struct session *se, struct err *e);
 /* Remove the file: committed, or explicitly abandoned. */
 int session_end(struct site *s, struct session *se, struct err *e);
 void session_close(struct session *se);		/* keeps the file */
-/* All of them; *alive[i]: someone holds the lock. */
+/* All of them; (*alive)[i]: someone holds the lock.  One that has just begun
+ * has no disks yet.  A state that cannot be read is DM_BAD: its roots are not
+ * known, so nothing may be removed.  Close each, free both arrays. */
 int session_list(struct site *s, struct session ***out, bool **alive, size_t *n, struct err *e);
 
 #endif
