@@ -46,8 +46,8 @@ int frame_next(struct frame_in *in, struct frame *f, struct err *e);
  * before its END", wherever it comes. */
 int frame_read(struct frame_in *in, struct frame *f, struct err *e);
 
-/* After END: nothing may follow.  Reads to end of file when the descriptor
- * blocks.  0 or -1 with *e (DM_BAD). */
+/* After END: nothing may follow.  Waits for the end of file, but not for long:
+ * END was verified.  0 or -1 with *e (DM_BAD). */
 int frame_in_close(struct frame_in *in, struct err *e);
 /* Has any byte been read?  Was the preface seen? */
 bool frame_in_started(const struct frame_in *in);

@@ -21,6 +21,9 @@
 #define READ_AHEAD ((size_t)KIB(256))
 #define LOOK_AHEAD ((size_t)KIB(4))
 
+/* How long after END the end of file is waited for. */
+#define CLOSE_WAIT_MS 1000
+
 #define FLAGS_KNOWN (FF_MAY_IGNORE | FF_SEALED)
 
 _Static_assert(SEGMENT_LEN >= FRAME_HEADER + FRAME_BODY_MAX + FRAME_CHECK,
@@ -336,11 +339,16 @@ int frame_read(struct frame_in *in, struct frame *f, struct err *e)
 
 int frame_in_close(struct frame_in *in, struct err *e)
 {
+	struct pollfd p = { .fd = in->fd, .events = POLLIN };
 	uint8_t more;
 	long n;
 
 	if (in->start != in->end)
 		return err_set(e, DM_BAD, "%s: more data after END", in->what);
+	/* A wrapper around the writer may hold the descriptor open for longer
+	 * than there is anything to say. */
+	if (poll(&p, 1, CLOSE_WAIT_MS) == 0)
+		return 0;
 	n = fd_read_some(in->fd, &more, 1);
 	if (n < 0 && errno != EAGAIN)
 		return err_sys(e, DM_ENV, errno, "%s: read", in->what);

@@ -77,7 +77,7 @@ bool entry_cut(struct entry *run, uint32_t chunk_size, struct entry *one);
 struct desc_batch {
 	struct buf body;
 	uint32_t disk;
-	uint32_t epoch;		/* set by the caller, who flushes before it changes */
+	uint32_t epoch;		/* 0 is the first, 1; flushed by the caller before it changes */
 };
 int desc_add(struct frame_out *o, struct desc_batch *b, uint32_t disk,
     const struct entry *en, struct err *e);	/* flushes at 32 KiB or on another disk */

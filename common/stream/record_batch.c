@@ -19,7 +19,7 @@ int desc_flush(struct frame_out *o, struct desc_batch *b, struct err *e)
 	int rc = 0;
 
 	if (b->body.len)
-		rc = frame_put1(o, FT_DESC, 0, b->disk, b->epoch, b->body.p, b->body.len, e);
+		rc = frame_put1(o, FT_DESC, 0, b->disk, b->epoch ? b->epoch : 1, b->body.p, b->body.len, e);
 	b->body.len = 0;
 	return rc;
 }

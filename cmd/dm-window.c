@@ -1,0 +1,42 @@
+/* dm-window: ask for what is described, never more at once than the windows
+ * allow.  dm-window(1) */
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/fdio.h"
+#include "base/opt.h"
+#include "job/window.h"
+
+#define SIZE_MOST (UINT64_C(1) << 50)
+
+int main(int argc, char **argv)
+{
+	struct window_options o = {
+		.window = MIB(32), .interval = MIB(500), .timeout = 600,
+	};
+	const struct opt opts[] = {
+		{ "acks", 'a', OPT_STR, &o.acks, "FIFO", "read acknowledgements from this FIFO", 0, 0 },
+		{ "window", 'w', OPT_SIZE, &o.window, "SIZE",
+		  "ask for at most this much at once, per disk (32M)", KIB(4), SIZE_MOST },
+		{ "interval", 'i', OPT_SIZE, &o.interval, "SIZE",
+		  "make what was asked for durable each time it is this much (500M)", KIB(4), SIZE_MOST },
+		{ "timeout", 't', OPT_U64, &o.timeout, "SECONDS",
+		  "give up when nothing moves for this long (600)", 1, 86400 },
+		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress on a terminal", 0, 0 },
+		{ 0 },
+	};
+	const struct opt_prog prog = {
+		.name = "dm-window", .args = "", .opts = opts,
+		.about = "Turn descriptors into requests, as many as may be in flight.",
+	};
+	struct err e = { 0 };
+	char **args;
+	size_t nargs;
+
+	fd_startup();
+	opt_parse(&prog, argc, argv, &args, &nargs, NULL);
+	if (window_run(&o, &e) < 0)
+		return err_report(&e);
+	return DM_OK;
+}

@@ -1,0 +1,28 @@
+#include "base/fdio.h"
+#include "job/failure.h"
+
+int failure_cut(struct err *e, const char *what)
+{
+	bool first = !e->code;
+
+	err_set(e, DM_ENV, "%s: ended before its END", what);
+	if (first)
+		e->cls = CLASS_TRANSIENT;
+	return -1;
+}
+
+void failure_told(int fd, struct err *e)
+{
+	if (fd_is_stream(fd))
+		e->quiet = 1;
+}
+
+void failure_tell(struct frame_out *o, int fd, struct err *e)
+{
+	struct err e2 = { 0 };
+
+	if (!o || e->quiet)
+		return;
+	if (abort_put(o, e, &e2) == 0 && frame_flush(o, &e2) == 0)
+		failure_told(fd, e);
+}

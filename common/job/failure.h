@@ -1,0 +1,17 @@
+/* Who prints a failure: the last program of a pipeline, once. */
+#ifndef DM_JOB_FAILURE_H
+#define DM_JOB_FAILURE_H
+
+#include "stream/record.h"
+
+/* `what' ended before its END: a retry may help.  Returns -1. */
+int failure_cut(struct err *e, const char *what);
+
+/* The ABORT for *e went out on fd.  When a program may read it there, that
+ * one speaks and we are quiet; a file keeps it, but cannot print. */
+void failure_told(int fd, struct err *e);
+/* Blocking writers: put the ABORT and flush; what cannot be delivered stays
+ * to be printed. */
+void failure_tell(struct frame_out *o, int fd, struct err *e);
+
+#endif

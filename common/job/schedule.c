@@ -1,0 +1,292 @@
+#include <stdlib.h>
+
+#include "job/schedule.h"
+#include "job/spill.h"
+
+#define LOOKAHEAD MIB(4)	/* descriptors at hand, per disk */
+#define LOOKAHEAD_ALL MIB(32)
+#define COST_MIN KIB(4)		/* of an entry, towards a window or a barrier */
+#define FREE_MAX 4096		/* entries in flight that need no data, per disk */
+#define TURN MIB(4)		/* of one disk before the next has its turn */
+
+struct lane {			/* one disk */
+	struct spill *queue;
+	struct window_law law;
+	uint64_t flight;	/* bytes */
+	uint64_t free;		/* entries without data in flight */
+	bool has_cur, has_one;
+	uint8_t type;		/* of `one' */
+	struct entry cur;	/* being cut */
+	struct entry one;	/* next to go */
+	struct request_list again;	/* REFs to be sent as data */
+};
+
+struct schedule {
+	const struct hello *h;
+	struct schedule_options o;
+	struct spill_file *file;
+	struct lane *lane;
+	struct requests *flight;
+	struct entry out;	/* what the last issue points to */
+	uint32_t turn, epoch;
+	uint64_t turn_cost;
+	struct barrier asked;	/* since the start */
+	uint64_t since;		/* cost since the last barrier */
+	bool pending;		/* something went out since the last barrier */
+	bool closed;
+};
+
+struct schedule *schedule_new(const struct hello *h, const struct schedule_options *o)
+{
+	struct schedule *s = x_alloc(sizeof *s);
+	size_t memory = min64(LOOKAHEAD, LOOKAHEAD_ALL / h->ndisks);
+
+	s->h = h;
+	s->o = *o;
+	s->epoch = 1;
+	s->pending = true;	/* even an empty iteration has one barrier */
+	s->file = spill_file_new();
+	s->flight = requests_new();
+	s->lane = x_array(h->ndisks, sizeof *s->lane);
+	for (uint32_t d = 0; d < h->ndisks; d++) {
+		s->lane[d].queue = spill_new(s->file, memory);
+		law_init(&s->lane[d].law, o->window, h->chunk_size);
+	}
+	return s;
+}
+
+void schedule_free(struct schedule *s)
+{
+	if (!s)
+		return;
+	for (uint32_t d = 0; d < s->h->ndisks; d++)
+		spill_free(s->lane[d].queue);
+	free(s->lane);
+	requests_free(s->flight);
+	spill_file_free(s->file);
+	free(s);
+}
+
+int schedule_put(struct schedule *s, uint32_t disk, const struct entry *en, struct err *e)
+{
+	uint8_t enc[ENTRY_MAX];
+
+	return spill_put(s->lane[disk].queue, enc, entry_encode(en, enc), e);
+}
+
+void schedule_close(struct schedule *s)
+{
+	s->closed = true;
+}
+
+static uint64_t cost_of(const struct entry *en)
+{
+	return max64(entry_bytes(en), COST_MIN);
+}
+
+/* Make l->one the next entry of this disk: 1; 0 the queue is empty; -1. */
+static int lane_load(struct schedule *s, uint32_t disk, struct lane *l, struct err *e)
+{
+	uint8_t rec[SPILL_RECORD_MAX];
+	int r;
+
+	if (l->has_one)
+		return 1;
+	if (!l->has_cur) {
+		struct cursor c = { .p = rec };
+		size_t len;
+
+		r = spill_get(l->queue, rec, &len, e);
+		if (r <= 0)
+			return r;
+		c.end = rec + len;
+		if (entry_decode(&c, s->h, disk, &l->cur, e) < 0)
+			return -1;
+		l->has_cur = true;
+	}
+	if (l->cur.flags & EF_ZERO) {
+		l->one = l->cur;
+		l->has_cur = false;
+		l->type = FT_ZERO;
+	} else {
+		l->has_cur = entry_cut(&l->cur, s->h->chunk_size, &l->one);
+		r = s->o.classify ? s->o.classify(s->o.arg, disk, &l->one, e) : FT_DESC;
+		if (r < 0)
+			return -1;
+		l->type = (uint8_t)r;
+	}
+	l->has_one = true;
+	return 1;
+}
+
+static bool has_credit(const struct schedule *s, const struct lane *l, uint8_t type, uint64_t cost)
+{
+	if (!s->o.acked)
+		return true;
+	if (type != FT_DESC)
+		return l->free < FREE_MAX;
+	return !l->flight || l->flight + cost <= law_bytes(&l->law);
+}
+
+static int issue_entry(struct schedule *s, uint32_t disk, uint8_t type, bool again,
+    struct issue *out, struct err *e)
+{
+	struct lane *l = &s->lane[disk];
+	uint64_t cost = cost_of(&s->out);
+	struct request *r;
+
+	if (s->o.acked) {
+		r = requests_add(s->flight, type, disk, s->epoch, &s->out, s->h->chunk_size, e);
+		if (!r)
+			return -1;
+		if (type == FT_DESC) {
+			r->cost = cost;
+			l->flight += cost;
+		} else {
+			l->free++;
+		}
+	}
+	if (!again) {
+		s->asked.count += entry_count(&s->out, s->h->chunk_size);
+		s->asked.bytes += entry_bytes(&s->out);
+	}
+	s->since += type == FT_DESC ? cost : COST_MIN;
+	s->turn_cost += type == FT_DESC ? cost : COST_MIN;
+	s->pending = true;
+	*out = (struct issue){ .type = type, .again = again, .disk = disk, .epoch = s->epoch,
+	    .en = &s->out };
+	return 1;
+}
+
+/* The next of this disk, when there is one and its window allows. */
+static int lane_next(struct schedule *s, uint32_t disk, struct issue *out, struct err *e)
+{
+	struct lane *l = &s->lane[disk];
+	struct request *r = l->again.first;
+	int n;
+
+	if (r) {
+		if (request_entry(r, s->h, &s->out, e) < 0)
+			return -1;
+		if (!has_credit(s, l, FT_DESC, cost_of(&s->out)))
+			return 0;
+		request_unlink(&l->again, r);
+		requests_remove(s->flight, r);
+		return issue_entry(s, disk, FT_DESC, true, out, e);
+	}
+	n = lane_load(s, disk, l, e);
+	if (n <= 0)
+		return n;
+	if (!has_credit(s, l, l->type, cost_of(&l->one)))
+		return 0;
+	s->out = l->one;
+	l->has_one = false;
+	return issue_entry(s, disk, l->type, false, out, e);
+}
+
+static bool lane_empty(const struct lane *l)
+{
+	return !l->has_one && !l->has_cur && !l->again.first && spill_empty(l->queue);
+}
+
+static bool all_empty(const struct schedule *s)
+{
+	for (uint32_t d = 0; d < s->h->ndisks; d++)
+		if (!lane_empty(&s->lane[d]))
+			return false;
+	return true;
+}
+
+static int issue_barrier(struct schedule *s, struct issue *out)
+{
+	*out = (struct issue){ .type = FT_BARRIER, .epoch = s->epoch, .barrier = s->asked };
+	s->epoch++;
+	s->since = 0;
+	s->pending = false;
+	return 1;
+}
+
+static void turn_pass(struct schedule *s)
+{
+	s->turn = (s->turn + 1) % s->h->ndisks;
+	s->turn_cost = 0;
+}
+
+int schedule_next(struct schedule *s, struct issue *out, struct err *e)
+{
+	int r;
+
+	if (s->since >= s->o.interval)
+		return issue_barrier(s, out);
+	for (uint32_t i = 0; i <= s->h->ndisks; i++) {
+		if (s->turn_cost >= TURN)
+			turn_pass(s);
+		r = lane_next(s, s->turn, out, e);
+		if (r)
+			return r;
+		turn_pass(s);
+	}
+	if (s->closed && s->pending && all_empty(s))
+		return issue_barrier(s, out);
+	return 0;
+}
+
+int schedule_written(struct schedule *s, uint32_t disk, const struct entry *en, int64_t now,
+    struct err *e)
+{
+	struct request *r = requests_find(s->flight, en->index);
+	struct lane *l = &s->lane[disk];
+
+	if (!r)
+		return err_set(e, DM_BAD, "entry %llu is acknowledged, but is not in flight",
+		    (unsigned long long)en->index);
+	if (!request_matches(r, disk, en))
+		return err_set(e, DM_BAD, "entry %llu is acknowledged as another than was asked for",
+		    (unsigned long long)en->index);
+	if (r->attempt)		/* a REF refused before: it cannot have been written */
+		return err_set(e, DM_BAD, "entry %llu is refused and acknowledged",
+		    (unsigned long long)en->index);
+	if (r->type == FT_DESC) {
+		l->flight -= r->cost;
+		law_ack(&l->law, r->cost, now);
+	} else {
+		l->free--;
+	}
+	requests_remove(s->flight, r);
+	return 0;
+}
+
+int schedule_nak(struct schedule *s, uint32_t disk, const struct nak *n, int64_t now,
+    struct err *e)
+{
+	struct lane *l = &s->lane[disk];
+	struct request *r;
+
+	if (!n->again) {
+		law_nak(&l->law, n->retry_ms, now);
+		return 0;
+	}
+	r = requests_find(s->flight, n->index);
+	if (!r || r->disk != disk || r->type != FT_REF || r->attempt)
+		return err_set(e, DM_BAD, "entry %llu is refused as a reference, but is none in flight",
+		    (unsigned long long)n->index);
+	r->attempt = 1;
+	l->free--;
+	request_append(&l->again, r);
+	return 0;
+}
+
+bool schedule_done(const struct schedule *s)
+{
+	return s->closed && !s->pending && !requests_n(s->flight) && all_empty(s);
+}
+
+uint64_t schedule_flight(const struct schedule *s)
+{
+	return requests_n(s->flight);
+}
+
+uint32_t schedule_epoch(const struct schedule *s)
+{
+	return s->epoch;
+}

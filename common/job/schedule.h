@@ -1,0 +1,50 @@
+/* What to ask for next: queues of descriptors per disk, windows, fairness,
+ * barriers.  Knows no descriptor of the system and no clock but the time it
+ * is given, so a test drives it step by step. */
+#ifndef DM_JOB_SCHEDULE_H
+#define DM_JOB_SCHEDULE_H
+
+#include "job/requests.h"
+#include "job/window_law.h"
+#include "stream/record.h"
+
+struct schedule_options {
+	bool acked;		/* windows count; otherwise the pipe is the window */
+	uint64_t window;	/* bytes in flight per disk */
+	uint64_t interval;	/* bytes between barriers */
+	/* What an entry of data is to be sent as: FT_DESC, or FT_HELD or FT_REF
+	 * when the target has it; -1 with *e.  NULL: always FT_DESC. */
+	int (*classify)(void *arg, uint32_t disk, const struct entry *en, struct err *e);
+	void *arg;
+};
+
+/* One thing to put on the stream. */
+struct issue {
+	uint8_t type;		/* FT_DESC, FT_ZERO, FT_HELD, FT_REF, FT_BARRIER */
+	bool again;		/* a REF whose content is gone, now with data: counted before */
+	uint32_t disk, epoch;
+	struct entry *en;	/* valid until the next call; NULL with FT_BARRIER */
+	struct barrier barrier;
+};
+
+struct schedule;
+/* h outlives it. */
+struct schedule *schedule_new(const struct hello *h, const struct schedule_options *o);
+void schedule_free(struct schedule *s);
+/* A descriptor came.  0 or -1 with *e. */
+int schedule_put(struct schedule *s, uint32_t disk, const struct entry *en, struct err *e);
+/* No more will come. */
+void schedule_close(struct schedule *s);
+/* What may go now: 1; 0 nothing at present; -1 with *e. */
+int schedule_next(struct schedule *s, struct issue *out, struct err *e);
+/* It was acknowledged, with this entry.  0 or -1 with *e (DM_BAD). */
+int schedule_written(struct schedule *s, uint32_t disk, const struct entry *en, int64_t now,
+    struct err *e);
+int schedule_nak(struct schedule *s, uint32_t disk, const struct nak *n, int64_t now,
+    struct err *e);
+/* Has everything gone out, its barrier too, and come back? */
+bool schedule_done(const struct schedule *s);
+uint64_t schedule_flight(const struct schedule *s);	/* entries not acknowledged yet */
+uint32_t schedule_epoch(const struct schedule *s);
+
+#endif

@@ -1,0 +1,23 @@
+/* What dm-window does: descriptors in, requests out, never more in flight
+ * than the windows allow. */
+#ifndef DM_JOB_WINDOW_H
+#define DM_JOB_WINDOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct window_options {
+	const char *acks;	/* a FIFO, or NULL: the pipe is the window */
+	uint64_t window;	/* bytes in flight per disk */
+	uint64_t interval;	/* bytes between barriers */
+	uint64_t timeout;	/* seconds without any movement before giving up */
+	bool progress;
+};
+
+/* From standard input to standard output, which are made non-blocking and
+ * put back.  0, or -1 with *e, which is quiet when an ABORT told it. */
+int window_run(const struct window_options *o, struct err *e);
+
+#endif

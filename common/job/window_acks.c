@@ -1,0 +1,133 @@
+/* dm-window's acks: credit comes back. */
+#include "job/failure.h"
+#include "job/window_impl.h"
+
+static int take_hello(struct window *w, const struct frame *f, struct err *e)
+{
+	struct hello h;
+	int r = 0;
+
+	if (w->ack_hello)
+		return err_set(e, DM_BAD, "acks: a second HELLO");
+	if (hello_decode(f, &h, e) < 0)
+		return -1;
+	if (!w->has_hello || memcmp(h.session, w->hello.session, sizeof h.session))
+		r = err_set(e, DM_BAD, "acks: they belong to another session "
+		    "(is the FIFO in use by another pipeline?)");
+	w->ack_hello = true;
+	hello_free(&h);
+	return r;
+}
+
+static int take_written(struct window *w, const struct frame *f, struct err *e)
+{
+	struct written x;
+
+	if (written_decode(f, &w->hello, &x, e) < 0)
+		return -1;
+	if (schedule_written(w->schedule, f->disk, &x.en, time_mono(), e) < 0)
+		return err_prefix(e, "acks");
+	w->written += entry_bytes(&x.en);
+	return 0;
+}
+
+static int take_durable(struct window *w, const struct frame *f, struct err *e)
+{
+	uint64_t count;
+
+	if (durable_decode(f, &count, e) < 0)
+		return -1;
+	if (f->epoch >= schedule_epoch(w->schedule))
+		return err_set(e, DM_BAD, "acks: epoch %u is durable, but its barrier was not sent",
+		    f->epoch);
+	return 0;
+}
+
+static int take_nak(struct window *w, const struct frame *f, struct err *e)
+{
+	struct nak n;
+
+	if (nak_decode(f, &n, e) < 0)
+		return -1;
+	if (f->disk >= w->hello.ndisks)
+		return err_set(e, DM_BAD, "acks: a refusal for an unknown disk");
+	if (schedule_nak(w->schedule, f->disk, &n, time_mono(), e) < 0)
+		return err_prefix(e, "acks");
+	return 0;
+}
+
+static int take_stat(struct window *w, const struct frame *f, struct err *e)
+{
+	struct stats s;
+
+	if (stat_decode(f, &s, e) < 0)
+		return -1;
+	if (s.v[STAT_SENT])
+		w->sent = s.v[STAT_SENT];
+	return 0;
+}
+
+static int take_end(struct window *w, const struct frame *f, struct err *e)
+{
+	struct tally t;
+
+	if (end_decode(f, &t, e) < 0)
+		return -1;
+	if (!w->end_sent)
+		return err_set(e, DM_BAD, "acks: END came before ours");
+	if (!tally_equal(&t, &w->gave))
+		return err_set(e, DM_BAD, "acks: their END differs from what was asked for");
+	w->ack_ended = true;
+	return 0;
+}
+
+static int take_frame(struct window *w, const struct frame *f, struct err *e)
+{
+	if (f->type == FT_ABORT) {
+		w->ack_abort = true;
+		return abort_decode(f, e);
+	}
+	if (!w->ack_hello && f->type != FT_HELLO)
+		return err_set(e, DM_BAD, "acks: they do not begin with HELLO");
+	switch (f->type) {
+	case FT_HELLO:
+		return take_hello(w, f, e);
+	case FT_WRITTEN:
+		return take_written(w, f, e);
+	case FT_DURABLE:
+		return take_durable(w, f, e);
+	case FT_NAK:
+		return take_nak(w, f, e);
+	case FT_STAT:
+		return take_stat(w, f, e);
+	case FT_END:
+		return take_end(w, f, e);
+	case FT_FINAL:
+	case FT_PROGRESS:
+		return 0;
+	default:
+		if (f->flags & FF_MAY_IGNORE)
+			return 0;
+		return err_set(e, DM_BAD, "acks: a frame of type %s does not belong here",
+		    frame_type_name(f->type));
+	}
+}
+
+int window_take_acks(struct window *w, struct err *e)
+{
+	long n = frame_fill(w->acks, e);
+	struct frame f;
+	int r;
+
+	if (n < 0)
+		return e->code ? -1 : 0;
+	w->moved = time_mono();
+	if (n == 0) {
+		w->ack_open = false;
+		return w->ack_ended ? 0 : failure_cut(e, "acks");
+	}
+	while ((r = frame_next(w->acks, &f, e)) > 0)
+		if (take_frame(w, &f, e) < 0)
+			return -1;
+	return r;
+}

@@ -1,0 +1,61 @@
+/* Inside dm-window: one poll loop over input, acks and output.
+ *
+ *   input -> window_take_input -> schedule -> window_emit -> output
+ *                                    ^
+ *   acks  -> window_take_acks -------'                                     */
+#ifndef DM_JOB_WINDOW_IMPL_H
+#define DM_JOB_WINDOW_IMPL_H
+
+#include "base/progress.h"
+#include "base/timefmt.h"
+#include "job/schedule.h"
+#include "job/window.h"
+
+struct held_back {		/* a FINAL frame, sent before END */
+	uint32_t disk;
+	uint32_t len;
+	uint8_t *body;
+};
+
+struct window {
+	const struct window_options *o;
+	struct frame_in *in, *acks;
+	struct frame_out *out;
+	int ack_fd;
+	int input_flags, output_flags;	/* of descriptors 0 and 1, to be put back */
+
+	struct hello hello;
+	bool has_hello;
+	struct schedule *schedule;
+	struct iset *seen;		/* indices that came in */
+	struct tally took, gave;
+	struct desc_batch batch;
+	struct held_back *back;
+	size_t nback;
+
+	bool input_open;	/* end of file did not come yet */
+	bool input_ended;	/* END came */
+	bool output_open;
+	bool ack_open;		/* still to be read */
+	bool ack_hello, ack_ended;
+	bool ack_abort;		/* the failure came from there, and is told there */
+	bool end_sent, abort_sent;
+	int64_t moved;		/* when any byte last came or went */
+	int64_t ended_at;	/* when the input's END came */
+	int64_t leave_at;	/* when waiting is over, 0: not yet decided */
+
+	struct progress *progress;
+	uint64_t written;	/* bytes acknowledged, or asked for without acks */
+	uint64_t scanned, to_scan, sent;
+};
+
+/* Take what can be read.  0 or -1 with *e. */
+int window_take_input(struct window *w, struct err *e);
+int window_take_acks(struct window *w, struct err *e);
+/* Put on the output what may go. */
+int window_emit(struct window *w, struct err *e);
+void window_show(struct window *w);
+
+#define WINDOW_QUEUE KIB(64)	/* bytes that may wait for the output */
+
+#endif

@@ -1,0 +1,158 @@
+/* dm-window's input: descriptors, checked and queued. */
+#include <stdlib.h>
+
+#include "base/extent.h"
+#include "job/failure.h"
+#include "job/window_impl.h"
+
+static int take_hello(struct window *w, const struct frame *f, struct err *e)
+{
+	struct schedule_options so = {
+		.acked = w->o->acks, .window = w->o->window, .interval = w->o->interval,
+	};
+
+	if (w->has_hello)
+		return err_set(e, DM_BAD, "input: a second HELLO");
+	if (hello_decode(f, &w->hello, e) < 0)
+		return -1;
+	w->has_hello = true;
+	if (w->hello.kind == KIND_IDS)
+		return err_set(e, DM_USAGE, "input: a stream of identities asks for nothing "
+		    "(it belongs into dm-changed --against -)");
+	tally_init(&w->took, &w->hello);
+	tally_init(&w->gave, &w->hello);
+	w->schedule = schedule_new(&w->hello, &so);
+	return frame_pass(w->out, f, e);
+}
+
+static int take_entries(struct window *w, const struct frame *f, struct err *e)
+{
+	struct cursor c = { .p = f->body, .end = f->body + f->len };
+	struct entry en;
+
+	while (cur_left(&c)) {
+		if (entry_decode(&c, &w->hello, f->disk, &en, e) < 0)
+			return -1;
+		switch (iset_add(w->seen, en.index, entry_count(&en, w->hello.chunk_size))) {
+		case 0:
+			break;
+		case 1:
+			return err_set(e, DM_BAD, "input: descriptor %llu came twice",
+			    (unsigned long long)en.index);
+		default:
+			return err_set(e, DM_BAD, "input: descriptor numbers overflow");
+		}
+		tally_add(&w->took, f->disk, &en, w->hello.chunk_size);
+		if (schedule_put(w->schedule, f->disk, &en, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* What dm-changed learned at its end goes on when everything was asked for. */
+static int take_final(struct window *w, const struct frame *f, struct err *e)
+{
+	struct final x;
+	struct held_back *b;
+
+	if (final_decode(f, &x, e) < 0)
+		return -1;
+	final_free(&x);
+	if (f->disk >= w->hello.ndisks)
+		return err_set(e, DM_BAD, "input: a final point of an unknown disk");
+	for (size_t i = 0; i < w->nback; i++)
+		if (w->back[i].disk == f->disk)
+			return err_set(e, DM_BAD, "input: a second final point of disk %u", f->disk);
+	w->back = x_grow(w->back, w->nback + 1, sizeof *w->back);
+	b = &w->back[w->nback++];
+	*b = (struct held_back){ .disk = f->disk, .len = f->len, .body = x_alloc(f->len) };
+	memcpy(b->body, f->body, f->len);
+	return 0;
+}
+
+static int take_end(struct window *w, const struct frame *f, struct err *e)
+{
+	struct tally end;
+
+	if (end_decode(f, &end, e) < 0)
+		return -1;
+	if (!tally_equal(&end, &w->took))
+		return err_set(e, DM_BAD, "input: its END stands for %llu chunks (%llu bytes), "
+		    "but %llu (%llu bytes) came, or others", (unsigned long long)end.count,
+		    (unsigned long long)end.bytes, (unsigned long long)w->took.count,
+		    (unsigned long long)w->took.bytes);
+	if (!iset_full(w->seen, w->took.count))
+		return err_set(e, DM_BAD, "input: descriptor numbers are missing");
+	w->input_ended = true;
+	w->ended_at = time_mono();
+	schedule_close(w->schedule);
+	return 0;
+}
+
+/* News that may be lost: passed on while there is room. */
+static int take_news(struct window *w, const struct frame *f, struct err *e)
+{
+	struct progress_rec p;
+
+	if (f->type == FT_PROGRESS) {
+		if (progress_decode(f, &p, e) < 0)
+			return -1;
+		if (p.stage == STAGE_SCAN) {
+			w->scanned = p.done;
+			w->to_scan = p.total;
+		}
+	}
+	if (frame_out_queued(w->out) >= WINDOW_QUEUE)
+		return 0;
+	return frame_pass(w->out, f, e);
+}
+
+static int take_frame(struct window *w, const struct frame *f, struct err *e)
+{
+	if (f->type == FT_ABORT)
+		return abort_decode(f, e);
+	if (!w->has_hello && f->type != FT_HELLO)
+		return err_set(e, DM_BAD, "input: does not begin with HELLO");
+	switch (f->type) {
+	case FT_HELLO:
+		return take_hello(w, f, e);
+	case FT_DESC:
+		return take_entries(w, f, e);
+	case FT_FINAL:
+		return take_final(w, f, e);
+	case FT_END:
+		return take_end(w, f, e);
+	case FT_STAT:
+	case FT_PROGRESS:
+		return take_news(w, f, e);
+	case FT_BARRIER:
+		return 0;	/* of another dm-window's: ours are made here */
+	case FT_EXTENT:
+		return err_set(e, DM_USAGE, "input: extents, not descriptors "
+		    "(dm-describe belongs in front of dm-window)");
+	default:
+		if (f->flags & FF_MAY_IGNORE)
+			return take_news(w, f, e);
+		return err_set(e, DM_BAD, "input: a frame of type %s does not belong here",
+		    frame_type_name(f->type));
+	}
+}
+
+int window_take_input(struct window *w, struct err *e)
+{
+	long n = frame_fill(w->in, e);
+	struct frame f;
+	int r;
+
+	if (n < 0)
+		return e->code ? -1 : 0;
+	w->moved = time_mono();
+	if (n == 0) {
+		w->input_open = false;
+		return w->input_ended ? 0 : failure_cut(e, "input");
+	}
+	while ((r = frame_next(w->in, &f, e)) > 0)
+		if (take_frame(w, &f, e) < 0)
+			return -1;
+	return r;
+}

@@ -1,0 +1,416 @@
+/* One worker of dm-recv: started, greeted, fed, believed or replaced. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fdio.h"
+#include "job/failure.h"
+#include "job/workers_impl.h"
+
+#define FAILURES_MAX 5		/* of one worker in a row */
+#define ATTEMPTS_MAX 8		/* of one request */
+#define BACKOFF_MIN (50 * MILLISECOND)
+#define BACKOFF_MAX (20 * SECOND)
+#define LINGER_MS 200		/* for a worker that is about to exit */
+
+int worker_start(struct worker *w, struct err *e)
+{
+	const struct workers *x = w->all;
+
+	if (child_spawn(&w->child, x->o->command, e) < 0)
+		return err_prefix(e, "%s", w->name);
+	if (fd_nonblock(w->child.in, true) < 0 || fd_nonblock(w->child.out, true) < 0)
+		return err_sys(e, DM_ENV, errno, "%s", w->name);
+	w->in = frame_in_new(w->child.out, w->name);
+	w->out = frame_out_new(w->child.in, w->name, e);
+	if (!w->out)
+		return -1;
+	frame_out_nonblock(w->out);
+	w->state = WORKER_STARTED;
+	w->heard = time_mono();
+	w->end_sent = w->deaf = false;
+	tally_init(&w->asked, &x->hello);
+	tally_init(&w->gave, &x->hello);
+	if (!w->stat)
+		w->stat = x_array(x->hello.ndisks, sizeof *w->stat);
+	return hello_put(w->out, &x->hello, e);
+}
+
+/* Its exit status, when it exits at once by itself; -1 when it had to be
+ * killed. */
+static int worker_reap(struct worker *w)
+{
+	struct pollfd p = { .events = POLLIN };
+	int status = -1;
+
+	fd_close(w->child.in);
+	fd_close(w->child.out);
+	w->child.in = w->child.out = -1;
+	if (w->child.pid <= 0)
+		return -1;
+	p.fd = (int)syscall(SYS_pidfd_open, w->child.pid, 0);
+	if (p.fd >= 0 && poll(&p, 1, LINGER_MS) == 1)
+		status = child_wait(&w->child);
+	fd_close(p.fd);
+	child_kill(&w->child);
+	return status;
+}
+
+static void worker_drop(struct worker *w)
+{
+	frame_in_free(w->in);
+	frame_out_free(w->out);
+	w->in = NULL;
+	w->out = NULL;
+	w->batch.body.len = 0;
+}
+
+/* What it owed is asked for again, before anything else. */
+static int owed_again(struct worker *w, const struct err *why, struct err *e)
+{
+	struct workers *x = w->all;
+
+	for (struct request *r = w->owed.first; r; r = r->next) {
+		r->owner = NULL;
+		if (++r->attempt < ATTEMPTS_MAX)
+			continue;
+		*e = *why;
+		return err_prefix(e, "entry %llu, asked for %u times",
+		    (unsigned long long)r->index, r->attempt);
+	}
+	request_splice(&w->owed, &x->todo);
+	x->todo = w->owed;
+	w->owed = (struct request_list){ 0 };
+	return 0;
+}
+
+static void stats_retire(struct worker *w)
+{
+	for (uint32_t d = 0; d < w->all->hello.ndisks; d++)
+		for (size_t k = 0; k < LEN(w->stat[d].v); k++)
+			w->all->past[d].v[k] += w->stat[d].v[k];
+	memset(w->stat, 0, w->all->hello.ndisks * sizeof *w->stat);
+}
+
+/* min(20 s, a random time from 50 ms to three times the last). */
+static void backoff_set(struct worker *w)
+{
+	int64_t span = 3 * w->backoff - BACKOFF_MIN;
+	uint32_t dice = 0;
+
+	if (getrandom(&dice, sizeof dice, GRND_NONBLOCK) < 0)
+		dice = (uint32_t)time_mono();
+	if (span < BACKOFF_MIN)
+		span = BACKOFF_MIN;
+	w->backoff = (int64_t)min64((uint64_t)(BACKOFF_MIN + span / 1000 * (dice % 1000)),
+	    BACKOFF_MAX);
+	w->restart_at = time_mono() + w->backoff;
+}
+
+static bool others_run(const struct worker *w)
+{
+	const struct workers *x = w->all;
+
+	for (unsigned i = 0; i < x->n; i++)
+		if (&x->worker[i] != w && (worker_runs(&x->worker[i]) ||
+		    x->worker[i].state == WORKER_OFF))
+			return true;
+	return false;
+}
+
+/* It is of no use any more because of *why.  Others take over, or another is
+ * started in its place; -1 with *e when that makes no sense. */
+static int worker_lost(struct worker *w, struct err *why, struct err *e)
+{
+	bool ending = workers_ending(w->all);
+	int status = worker_reap(w);
+
+	worker_drop(w);
+	stats_retire(w);
+	w->state = WORKER_OFF;
+	/* A usage error or a definite no will not be better next time; it
+	 * printed the reason itself. */
+	if (status > 0 && (status < DM_ENV || status == 126 || status == 127)) {
+		err_set(e, status < DM_ENV ? status : DM_ENV, "%s: %s ended with status %d",
+		    w->name, w->all->o->command[0], status);
+		return -1;
+	}
+	if (status > 0 && status < 256)
+		err_prefix(why, "status %d", status);
+	if (owed_again(w, why, e) < 0)
+		return -1;
+	if (ending && others_run(w)) {
+		w->state = WORKER_SPARED;
+		return 0;
+	}
+	if (++w->failures >= FAILURES_MAX) {
+		w->state = WORKER_SPARED;
+		if (others_run(w))
+			return 0;
+		*e = *why;
+		return -1;
+	}
+	backoff_set(w);
+	return 0;
+}
+
+/* The same disks, at the same point, or no work for it. */
+static int check_hello(struct worker *w, const struct hello *h, struct err *e)
+{
+	struct workers *x = w->all;
+
+	if (memcmp(h->session, x->hello.session, sizeof h->session))
+		return err_set(e, DM_BAD, "%s: it answers another session", w->name);
+	if (h->ndisks != x->hello.ndisks || h->chunk_size != x->hello.chunk_size ||
+	    h->algo != x->hello.algo)
+		return err_set(e, DM_BAD, "%s: it answers for other disks or chunks", w->name);
+	for (uint32_t i = 0; i < h->ndisks; i++) {
+		const struct disk *want = &x->hello.disk[i], *d = &h->disk[i];
+		const char *point = *want->target_point ? want->target_point : x->point[i];
+
+		if (strcmp(d->name, want->name))
+			return err_set(e, DM_BAD, "%s: it answers for disk %s instead of %s",
+			    w->name, d->name, want->name);
+		if (d->size != want->size)
+			return err_set(e, DM_NO, "%s: disk %s has %llu bytes there, but %llu are "
+			    "asked for", w->name, d->name, (unsigned long long)d->size,
+			    (unsigned long long)want->size);
+		if (point && strcmp(d->target_point, point))
+			return err_set(e, DM_NO, "%s: disk %s is at \"%s\" there, but \"%s\" is "
+			    "asked for", w->name, d->name, d->target_point, point);
+		if (!x->point[i])
+			x->point[i] = x_strdup(d->target_point);
+	}
+	return 0;
+}
+
+static int take_hello(struct worker *w, const struct frame *f, struct err *e)
+{
+	struct hello h;
+	int r;
+
+	if (w->state != WORKER_STARTED)
+		return err_set(e, DM_BAD, "%s: a second HELLO", w->name);
+	if (hello_decode(f, &h, e) < 0)
+		return err_prefix(e, "%s", w->name);
+	r = check_hello(w, &h, e);
+	hello_free(&h);
+	w->state = WORKER_READY;
+	return r;
+}
+
+/* The request this answers; NULL with *e when there is none. */
+static struct request *owed_find(struct worker *w, uint64_t index, struct err *e)
+{
+	struct request *r = requests_find(w->all->table, index);
+
+	if (r && r->owner == w)
+		return r;
+	err_set(e, DM_BAD, "%s: it sent entry %llu, which it was not asked for", w->name,
+	    (unsigned long long)index);
+	return NULL;
+}
+
+static int take_answer(struct worker *w, struct frame *f, struct err *e)
+{
+	struct workers *x = w->all;
+	struct request *r;
+	struct chunk c;
+	int rc;
+
+	rc = f->type == FT_CHUNK ? chunk_decode(f, &x->hello, &c, e) :
+	    entry_frame_decode(f, &x->hello, &c.en, e);
+	if (rc < 0)
+		return err_prefix(e, "%s", w->name);
+	r = owed_find(w, c.en.index, e);
+	if (!r)
+		return -1;
+	if (!request_matches(r, f->disk, &c.en))
+		return err_set(e, DM_BAD, "%s: entry %llu differs from what was asked for", w->name,
+		    (unsigned long long)c.en.index);
+	tally_add(&w->gave, f->disk, &c.en, x->hello.chunk_size);
+	f->epoch = r->epoch;
+	if (frame_pass_keep(x->out, f, e) < 0)
+		return -1;
+	x->passed += entry_bytes(&c.en);
+	w->failures = 0;
+	w->backoff = 0;
+	request_unlink(&w->owed, r);
+	workers_settle(x, r);
+	return 0;
+}
+
+/* The source cannot now: the window learns it, and it is asked again. */
+static int take_nak(struct worker *w, struct frame *f, struct err *e)
+{
+	struct workers *x = w->all;
+	struct request *r;
+	struct nak n;
+
+	if (nak_decode(f, &n, e) < 0)
+		return err_prefix(e, "%s", w->name);
+	r = owed_find(w, n.index, e);
+	if (!r)
+		return -1;
+	if (n.again || r->disk != f->disk)
+		return err_set(e, DM_BAD, "%s: it refused entry %llu in a wrong way", w->name,
+		    (unsigned long long)n.index);
+	if (++r->attempt >= ATTEMPTS_MAX)
+		return err_set(e, DM_ENV, "%s: it refused entry %llu %u times", w->name,
+		    (unsigned long long)n.index, r->attempt);
+	request_unlink(&w->owed, r);
+	r->owner = NULL;
+	r->due = time_mono() + (int64_t)n.retry_ms * MILLISECOND;
+	request_append(&x->later, r);
+	return frame_pass(x->out, f, e);
+}
+
+/* Figures of all workers together. */
+static int take_stat(struct worker *w, const struct frame *f, struct err *e)
+{
+	struct workers *x = w->all;
+	struct stats sum;
+
+	if (f->disk >= x->hello.ndisks)
+		return err_set(e, DM_BAD, "%s: figures of an unknown disk", w->name);
+	if (stat_decode(f, &w->stat[f->disk], e) < 0)
+		return err_prefix(e, "%s", w->name);
+	sum = x->past[f->disk];
+	for (unsigned i = 0; i < x->n; i++)
+		for (size_t k = 0; x->worker[i].stat && k < LEN(sum.v); k++)
+			sum.v[k] += x->worker[i].stat[f->disk].v[k];
+	return stat_put(x->out, f->disk, &sum, e);
+}
+
+static int take_end(struct worker *w, const struct frame *f, struct err *e)
+{
+	struct tally t;
+
+	if (end_decode(f, &t, e) < 0)
+		return err_prefix(e, "%s", w->name);
+	if (!w->end_sent || w->owed.n || !tally_equal(&t, &w->gave))
+		return err_set(e, DM_BAD, "%s: its END is not that of what it was asked for",
+		    w->name);
+	w->state = WORKER_ENDED;
+	return 0;
+}
+
+static int take_frame(struct worker *w, struct frame *f, struct err *e)
+{
+	if (f->type == FT_ABORT)
+		return abort_decode(f, e);
+	if (w->state == WORKER_STARTED && f->type != FT_HELLO)
+		return err_set(e, DM_BAD, "%s: it does not begin with HELLO", w->name);
+	switch (f->type) {
+	case FT_HELLO:
+		return take_hello(w, f, e);
+	case FT_CHUNK:
+	case FT_ZERO:
+		return take_answer(w, f, e);
+	case FT_NAK:
+		return take_nak(w, f, e);
+	case FT_STAT:
+		return take_stat(w, f, e);
+	case FT_END:
+		return take_end(w, f, e);
+	default:
+		if (f->flags & FF_MAY_IGNORE)
+			return 0;
+		return err_set(e, DM_BAD, "%s: a frame of type %s does not belong here", w->name,
+		    frame_type_name(f->type));
+	}
+}
+
+int worker_take(struct worker *w, struct err *e)
+{
+	struct err why = { 0 };
+	struct frame f;
+	long n;
+	int r;
+
+	n = frame_fill(w->in, &why);
+	if (n < 0 && !why.code)
+		return 0;
+	if (n < 0)
+		return worker_lost(w, &why, e);
+	if (n == 0) {
+		if (w->state == WORKER_ENDED)
+			return 0;
+		failure_cut(&why, w->name);
+		return worker_lost(w, &why, e);
+	}
+	w->heard = time_mono();
+	while ((r = frame_next(w->in, &f, &why)) > 0)
+		if (take_frame(w, &f, e) < 0)
+			return -1;
+	/* Damaged on its way: another line may be better. */
+	return r < 0 ? worker_lost(w, &why, e) : 0;
+}
+
+int worker_pump(struct worker *w, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (w->deaf || w->child.in < 0)
+		return 0;
+	if (frame_pump(w->out, &why) >= 0) {
+		if (w->end_sent && !frame_out_queued(w->out)) {
+			/* It waits for the end of file behind our END. */
+			fd_close(w->child.in);
+			w->child.in = -1;
+		}
+		return 0;
+	}
+	if (why.errnum != EPIPE)
+		return worker_lost(w, &why, e);
+	/* It went away, but may have said why. */
+	w->deaf = true;
+	return 0;
+}
+
+int worker_watch(struct worker *w, int64_t now, struct err *e)
+{
+	int64_t limit = w->heard + (int64_t)w->all->o->timeout * SECOND;
+	struct err why = { 0 };
+
+	if (w->state == WORKER_OFF) {
+		if (now >= w->restart_at)
+			return worker_start(w, e);
+		wake_at(w->all, w->restart_at);
+		return 0;
+	}
+	if (!worker_runs(w) || w->state == WORKER_ENDED)
+		return 0;
+	if (w->state == WORKER_READY && !w->owed.n && !w->end_sent)
+		return 0;
+	if (now < limit) {
+		wake_at(w->all, limit);
+		return 0;
+	}
+	err_set(&why, DM_ENV, "%s: silent for %llu seconds", w->name,
+	    (unsigned long long)w->all->o->timeout);
+	why.cls = CLASS_TIMEOUT;
+	child_kill(&w->child);
+	return worker_lost(w, &why, e);
+}
+
+int worker_end(struct worker *w, struct err *e)
+{
+	w->end_sent = true;
+	w->heard = time_mono();
+	return end_put(w->out, &w->asked, e);
+}
+
+void worker_free(struct worker *w)
+{
+	if (w->state == WORKER_ENDED)
+		worker_reap(w);
+	else
+		child_kill(&w->child);
+	worker_drop(w);
+	buf_free(&w->batch.body);
+	free(w->stat);
+}

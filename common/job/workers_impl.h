@@ -1,0 +1,123 @@
+/* Inside dm-recv with workers: one poll loop.
+ *
+ *   input -> workers_take_input -> todo -> workers_assign -> worker.owed
+ *   worker -> worker_take -> compared with what it owes -> output
+ *
+ * A request is in the table from when it is asked until its answer is passed
+ * on; it is on `todo' while nobody works on it, on `later' while it must
+ * wait, and on the `owed' list of one worker otherwise. */
+#ifndef DM_JOB_WORKERS_IMPL_H
+#define DM_JOB_WORKERS_IMPL_H
+
+#include "base/child.h"
+#include "base/progress.h"
+#include "base/timefmt.h"
+#include "job/requests.h"
+#include "job/taken.h"
+#include "job/workers.h"
+
+#define SECOND 1000000000ll
+#define MILLISECOND 1000000ll
+
+enum worker_state {
+	WORKER_OFF,		/* to be started when restart_at has come */
+	WORKER_STARTED,		/* its HELLO has not come yet */
+	WORKER_READY,
+	WORKER_ENDED,		/* its END came */
+	WORKER_SPARED,		/* given up, or not needed any more */
+};
+
+struct workers;
+struct worker {
+	struct workers *all;
+	enum worker_state state;
+	struct child child;
+	char name[32];			/* "worker 2" */
+	struct frame_in *in;
+	struct frame_out *out;
+	struct desc_batch batch;
+	struct request_list owed;
+	struct tally asked, gave;	/* since it was started */
+	struct stats *stat;		/* by disk, since it was started */
+	int64_t heard;			/* when a byte came, or it began to owe */
+	int64_t restart_at;
+	unsigned failures;		/* in a row, without one answer */
+	int64_t backoff;		/* before it was last started */
+	bool end_sent;
+	bool deaf;			/* its standard input broke: wait for its word */
+};
+
+struct workers {
+	const struct workers_options *o;
+	struct frame_in *in;
+	struct frame_out *out;
+	int input_flags, output_flags;	/* of descriptors 0 and 1, to be put back */
+	bool input_open, input_ended, output_open, finished;
+	int64_t ended_at;		/* when the input's END came */
+
+	struct hello hello;
+	bool has_hello;
+	char **point;			/* by disk: the source's, as the first worker said */
+	struct taken asked;		/* what the input asked for */
+	struct tally gave;		/* what the output was given */
+	struct stats *past;		/* by disk, of workers that are gone */
+
+	struct frame frame;		/* of requests, being taken apart */
+	struct cursor cur;
+	bool has_frame, has_run;
+	struct entry run;		/* being cut */
+	bool run_again;
+
+	struct requests *table;
+	struct request_list todo, later;
+	uint64_t cost;			/* of all that is owed */
+
+	uint32_t gate;			/* epoch whose barrier goes out next */
+	uint32_t epoch;			/* epoch being asked for */
+	uint64_t left[EPOCHS_AHEAD];	/* not passed on, by epoch */
+	struct barrier barrier[EPOCHS_AHEAD];
+
+	struct worker *worker;
+	unsigned n;
+	int64_t wake;			/* earliest thing that is due, in this turn */
+	struct progress *progress;
+	uint64_t passed;		/* bytes */
+};
+
+/* workers_in.c: requests. */
+int workers_take_input(struct workers *x, struct err *e);
+/* Is there room for more requests? */
+bool workers_want_input(const struct workers *x);
+/* Give what nobody works on to those who have least to do. */
+int workers_assign(struct workers *x, struct err *e);
+/* Its answer was passed on. */
+void workers_settle(struct workers *x, struct request *r);
+/* Barriers that everything asked before them has passed. */
+int workers_gates(struct workers *x, struct err *e);
+
+/* worker.c: one of them. */
+/* 0, or -1 with *e when it can be tried no more. */
+int worker_start(struct worker *w, struct err *e);
+/* Read once what it sent: 0, or -1 with *e (the whole job failed). */
+int worker_take(struct worker *w, struct err *e);
+int worker_pump(struct worker *w, struct err *e);
+/* Silent for too long?  Then it is replaced. */
+int worker_watch(struct worker *w, int64_t now, struct err *e);
+int worker_end(struct worker *w, struct err *e);
+void worker_free(struct worker *w);
+static inline bool worker_runs(const struct worker *w)
+{
+	return w->state == WORKER_STARTED || w->state == WORKER_READY || w->state == WORKER_ENDED;
+}
+
+/* Output bytes that may wait before workers are read no more. */
+#define OUTPUT_QUEUE MIB(2)
+/* No work is left, only the workers' ENDs. */
+bool workers_ending(const struct workers *x);
+static inline void wake_at(struct workers *x, int64_t t)
+{
+	if (t < x->wake)
+		x->wake = t;
+}
+
+#endif
