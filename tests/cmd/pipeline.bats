@@ -138,10 +138,10 @@ comes_back() {
 
 @test "a first iteration by the maps of qemu-img and nbdinfo" {
 	qemu-img map --output=json -f raw disk.raw >qemu.json
-	iterate site q "dm-changed --extents qemu.json --full-map disk.raw" disk.raw
+	iterate site q "dm-changed --extents qemu.json --map allocation disk.raw" disk.raw
 	comes_back q latest disk disk.raw
 	nbdkit -U - file disk.raw --run 'nbdinfo --map --json "$uri"' >nbd.json
-	iterate site n "dm-changed --extents - --full-map disk.raw <nbd.json" disk.raw
+	iterate site n "dm-changed --extents - --map allocation disk.raw <nbd.json" disk.raw
 	comes_back n latest disk disk.raw
 }
 
