@@ -86,10 +86,11 @@ static int put_chunk(struct apply *a, struct apply_worker *w, struct apply_job *
 	if (whole && (d->wants_ids || (en->flags & EF_ID))) {
 		if (identify(a, w, j, v->plain, &id, e) < 0)
 			return -1;
-		v->id = &id;
+		v->id = &id;	/* cppcheck-suppress autoVariables */
 		v->leaf = w->leaf;
 	}
 	rc = volume_put(d->vol, v);
+	v->id = NULL;	/* it was ours */
 	return rc < 0 ? volume_error(d->vol, e) : 0;
 }
 

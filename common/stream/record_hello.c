@@ -106,6 +106,7 @@ static int names_differ(const struct hello *h, struct err *e)
 
 	for (uint32_t i = 0; i < h->ndisks; i++)
 		name[i] = h->disk[i].name;
+	/* cppcheck-suppress uninitvar */
 	qsort(name, h->ndisks, sizeof(name[0]), name_order);
 	for (uint32_t i = 1; i < h->ndisks; i++)
 		if (!strcmp(name[i - 1], name[i]))
