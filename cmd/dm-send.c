@@ -10,6 +10,7 @@
 #include "base/pool.h"
 #include "base/progress.h"
 #include "job/emit.h"
+#include "job/failure.h"
 
 struct args {
 	const char *compress;
@@ -74,18 +75,6 @@ static bool no_requests(void)
 	return isatty(0) || (!fstat(0, &st) && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
 }
 
-/* Say why it failed: to the next program, else to the person. */
-static int report(struct frame_out *o, struct err *e)
-{
-	struct err lost = {0};
-
-	if (e->quiet || !o)
-		return err_report(e);
-	if (abort_put(o, e, &lost) < 0 || frame_flush(o, &lost) < 0 || !fd_is_stream(1))
-		return err_report(e);
-	return e->code;
-}
-
 int main(int argc, char **argv)
 {
 	struct args a = {0};
@@ -112,8 +101,10 @@ int main(int argc, char **argv)
 	}
 	if (how.progress)
 		progress_end(how.progress);
-	if (rc < 0)
-		rc = report(o, &e);
+	if (rc < 0) {
+		failure_tell(o, 1, &e);
+		rc = err_report(&e);
+	}
 	frame_out_free(o);
 	grants_free(&grants);
 	return rc;

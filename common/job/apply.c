@@ -84,7 +84,7 @@ static void close_all(struct apply *a)
 	}
 	free(a->disk);
 	volume_group_free(a->group);
-	iset_free(a->seen);
+	taken_free(&a->taken);
 	hello_free(&a->hello);
 }
 
@@ -106,7 +106,6 @@ static int pass(struct apply *a, const struct frame *f, struct err *e)
 static int take_job(struct apply *a, struct frame *f, struct err *e)
 {
 	struct apply_job *j = apply_job_new(a, e);
-	const struct entry *en;
 	int rc;
 
 	if (!j)
@@ -114,17 +113,14 @@ static int take_job(struct apply *a, struct frame *f, struct err *e)
 	j->type = f->type;
 	j->disk = f->disk;
 	j->epoch = f->epoch;
-	en = &j->c.en;
 	rc = f->type == FT_CHUNK ? chunk_decode(f, &a->hello, &j->c, e) :
 	    entry_frame_decode(f, &a->hello, &j->c.en, e);
 	if (rc == 0)
-		rc = epochs_take(&a->epochs, f->epoch, entry_count(en, a->hello.chunk_size),
-		    entry_bytes(en), e);
+		rc = taken_add(&a->taken, f->type, f->disk, f->epoch, &j->c.en, e);
 	if (rc < 0) {
 		apply_job_drop(a, j);
 		return -1;
 	}
-	tally_add(&a->taken, f->disk, en, a->hello.chunk_size);
 	if (f->type == FT_CHUNK) {
 		frame_keep(f);
 		j->frame = *f;
@@ -137,7 +133,7 @@ static int take_barrier(struct apply *a, const struct frame *f, struct err *e)
 {
 	struct barrier b;
 
-	if (barrier_decode(f, &b, e) < 0 || epochs_close(&a->epochs, f->epoch, &b, e) < 0)
+	if (barrier_decode(f, &b, e) < 0 || epochs_close(&a->taken.epochs, f->epoch, &b, e) < 0)
 		return -1;
 	return apply_barrier(a, f->epoch, e);
 }
@@ -173,9 +169,8 @@ static int take_end(struct apply *a, struct frame_in *in, const struct frame *f,
 
 	if (end_decode(f, &t, e) < 0)
 		return -1;
-	if (!tally_equal(&t, &a->taken))
-		return err_set(e, DM_BAD, "input: its END speaks of %llu chunks, %llu came, or others",
-		    (unsigned long long)t.count, (unsigned long long)a->taken.count);
+	if (taken_end(&a->taken, &t, "input", e) < 0)
+		return -1;
 	return frame_in_close(in, e) < 0 ? -1 : 1;
 }
 
@@ -212,10 +207,9 @@ static int take_all(struct apply *a, struct frame_in *in, int in_fd, struct err 
 		if (rc == 1)
 			rc = take_frame(a, in, &f, e);
 	} while (rc == 0);
-	/* What came after the last barrier is an epoch of its own. */
+	/* What came after the last barrier ends with the stream. */
 	if (rc == 1)
-		rc = a->epochs.open[a->epochs.now % EPOCHS_AHEAD].count ?
-		    apply_barrier(a, a->epochs.now, e) : 0;
+		rc = a->given > a->closed ? apply_barrier(a, a->given, e) : 0;
 	return rc;
 }
 
@@ -272,9 +266,8 @@ static int say_end(struct apply *a, struct err *e)
 
 static int finish(struct apply *a, struct apply_sum *sum, struct err *e)
 {
-	if (!iset_full(a->seen, a->written.count))
-		return err_set(e, DM_BAD, "input: its chunks are not numbered from 0 to %llu",
-		    (unsigned long long)a->written.count);
+	if (!tally_equal(&a->written, &a->taken.tally))
+		return err_set(e, DM_BAD, "input: ended while the target still lacks what was referred to");
 	sum->disks = a->hello.ndisks;
 	sum->chunks = a->written.count;
 	sum->bytes = a->written.bytes;
@@ -318,9 +311,11 @@ int apply_run(const struct apply_how *how, int in_fd, struct acks *acks,
 	int rc = -1;
 
 	a.group = volume_group_new();
-	if (hello_read(in, &a.hello, e) == 0 && open_all(&a, e) == 0 &&
-	    run(&a, in, in_fd, e) == 0)
-		rc = finish(&a, sum, e);
+	if (hello_read(in, &a.hello, e) == 0) {
+		taken_init(&a.taken, &a.hello);
+		if (open_all(&a, e) == 0 && run(&a, in, in_fd, e) == 0)
+			rc = finish(&a, sum, e);
+	}
 	close_all(&a);
 	frame_in_free(in);
 	return rc;

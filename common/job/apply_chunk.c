@@ -162,32 +162,23 @@ static int acknowledge(struct apply *a, struct apply_job *j, uint8_t how, int64_
     const struct volume_chunk *v, struct err *e)
 {
 	struct written w = { .how = how, .en = j->c.en };
-	uint64_t n = entry_count(&w.en, a->hello.chunk_size);
 	struct frame_out *o;
-	int rc;
+	int rc = 0;
 
 	w.service_us = (uint32_t)min64((uint64_t)(time_mono() - since) / 1000, UINT32_MAX);
 	pthread_mutex_lock(&a->done_lock);
-	rc = iset_add(a->seen, w.en.index, n);
-	if (rc > 0)
-		err_set(e, DM_BAD, "input: chunk %llu came twice", (unsigned long long)w.en.index);
-	else if (rc < 0)
-		err_set(e, DM_ENV, "out of memory");
-	if (rc == 0) {
-		tally_add(&a->written, j->disk, &w.en, a->hello.chunk_size);
-		a->disk[j->disk].added += v->added;
-		a->disk[j->disk].dedup += v->dedup ? v->plain_len : 0;
-		a->done += entry_bytes(&w.en);
-		if (a->how->progress)
-			progress_set(a->how->progress, a->done, 0, NULL);
-	}
-	o = rc == 0 ? acks_begin(a->acks) : NULL;
+	tally_add(&a->written, j->disk, &w.en, a->hello.chunk_size);
+	a->disk[j->disk].added += v->added;
+	a->disk[j->disk].dedup += v->dedup ? v->plain_len : 0;
+	if (a->how->progress)
+		progress_set(a->how->progress, a->written.bytes, 0, NULL);
+	o = acks_begin(a->acks);
 	if (o) {
 		rc = written_put(o, j->disk, j->epoch, &w, e);
 		acks_end(a->acks);
 	}
 	pthread_mutex_unlock(&a->done_lock);
-	return rc ? -1 : 0;
+	return rc;
 }
 
 int apply_do(struct apply *a, struct apply_worker *w, struct apply_job *j, struct err *e)

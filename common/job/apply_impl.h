@@ -11,8 +11,7 @@
 
 #include "content/codec.h"
 #include "job/apply.h"
-#include "job/epochs.h"
-#include "stream/record.h"
+#include "job/taken.h"
 #include "volume/volume.h"
 
 #define APPLY_JOBS 256u
@@ -32,7 +31,7 @@ struct apply_disk {
 	bool has_root;		/* the source's root, once it said it */
 	struct id root;
 	char *point;		/* the source's, NULL: HELLO's */
-	uint64_t added, dedup;	/* locked by acks_lock */
+	uint64_t added, dedup;	/* under done_lock */
 };
 
 struct apply {
@@ -42,8 +41,7 @@ struct apply {
 	struct cause *cause;
 	struct apply_disk *disk;
 	struct volume_group *group;
-	struct tally taken;		/* of what came */
-	struct epochs epochs;		/* of what came */
+	struct taken taken;		/* what came */
 
 	pthread_mutex_t lock;
 	pthread_cond_t room, work, idle;
@@ -53,15 +51,14 @@ struct apply {
 	uint64_t left[EPOCHS_AHEAD];	/* jobs not yet done, by epoch */
 	uint64_t counted[EPOCHS_AHEAD];	/* indices written, by epoch */
 	uint64_t durable_count;		/* indices in epochs flushed */
+	uint32_t given;			/* the highest epoch of a job */
 	uint32_t closed, flushed;	/* epochs up to these */
 	bool closing;
 
-	/* What was acknowledged; locked with done_lock, which is held while
-	 * the ack is put so that tally and acks agree. */
+	/* What was acknowledged; done_lock is held while the ack is put, so
+	 * that tally and acks agree. */
 	pthread_mutex_t done_lock;
 	struct tally written;
-	struct iset *seen;
-	uint64_t done;			/* content bytes, for progress */
 
 	pthread_t *worker, flusher;
 	unsigned nworkers;

@@ -61,6 +61,8 @@ void apply_job_give(struct apply *a, struct apply_job *j)
 	pthread_mutex_lock(&a->lock);
 	a->queued += job_bytes(j);
 	a->left[j->epoch % EPOCHS_AHEAD]++;
+	if (j->epoch > a->given)
+		a->given = j->epoch;
 	if (a->last)
 		a->last->next = j;
 	else
@@ -227,10 +229,7 @@ int apply_start(struct apply *a, struct err *e)
 	pthread_cond_init(&a->room, NULL);
 	pthread_cond_init(&a->work, NULL);
 	pthread_cond_init(&a->idle, NULL);
-	tally_init(&a->taken, &a->hello);
 	tally_init(&a->written, &a->hello);
-	epochs_init(&a->epochs);
-	a->seen = iset_new();
 	a->jobs = x_array(APPLY_JOBS, sizeof(*a->jobs));
 	for (unsigned i = 0; i < APPLY_JOBS; i++) {
 		a->jobs[i].next = a->free;

@@ -231,7 +231,7 @@ static void numbers_with_a_gap(void)
 	put_whole(&m, 1, 0);
 	put_whole(&m, 1, 2);
 	making_end(&m);
-	refused(&m, DM_BAD, "numbered");
+	refused(&m, DM_BAD, "missing");
 }
 
 static void end_of_other_chunks(void)
