@@ -21,6 +21,8 @@ int main(int argc, char **argv)
 		  "ask for at most this much at once, per disk (32M)", KIB(4), SIZE_MOST },
 		{ "interval", 'i', OPT_SIZE, &o.interval, "SIZE",
 		  "make what was asked for durable each time it is this much (500M)", KIB(4), SIZE_MOST },
+		{ "resume", 'r', OPT_STR, &o.resume, "SITE",
+		  "do not ask for what an interrupted session of this site holds", 0, 0 },
 		{ "timeout", 't', OPT_U64, &o.timeout, "SECONDS",
 		  "give up when nothing moves for this long (600)", 1, 86400 },
 		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress on a terminal", 0, 0 },

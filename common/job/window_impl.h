@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "base/timefmt.h"
+#include "job/resume.h"
 #include "job/schedule.h"
 #include "job/window.h"
 
@@ -27,6 +28,7 @@ struct window {
 	struct hello hello;
 	bool has_hello;
 	struct schedule *schedule;
+	struct resume *resume;
 	struct iset *seen;		/* indices that came in */
 	struct tally took, gave;
 	struct desc_batch batch;

@@ -19,6 +19,13 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 	if (w->hello.kind == KIND_IDS)
 		return err_set(e, DM_USAGE, "input: a stream of identities asks for nothing "
 		    "(it belongs into dm-changed --against -)");
+	if (w->o->resume) {
+		w->resume = resume_open(w->o->resume, &w->hello, e);
+		if (!w->resume)
+			return -1;
+		so.classify = resume_classify;
+		so.arg = w->resume;
+	}
 	tally_init(&w->took, &w->hello);
 	tally_init(&w->gave, &w->hello);
 	w->schedule = schedule_new(&w->hello, &so);
