@@ -87,5 +87,7 @@ int json_count_end(const struct stream_json *s, const struct tally *end, struct 
 		    "%llu of %llu came, or others", (unsigned long long)end->count,
 		    (unsigned long long)end->bytes, (unsigned long long)s->tally.count,
 		    (unsigned long long)s->tally.bytes);
+	if (!iset_full(s->seen, iset_count(s->seen)))
+		return err_set(e, DM_BAD, "indices are missing");
 	return 0;
 }
