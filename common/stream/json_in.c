@@ -318,15 +318,15 @@ static int parse_object(struct taker *t, struct sink *k)
 	type = strcmp(name, "other") ? word_find(&words_type, name) : 0;
 	if (type < 0)
 		return err_set(t->e, DM_BAD, "unknown type '%s'", name);
+	if (!k->s->has_hello && type != FT_HELLO && type != FT_ABORT)
+		return err_set(t->e, DM_BAD, "the first line is not hello");
 	k->type = (uint8_t)type;
 	if (type_has_disk(type))
 		k->disk = (uint32_t)take_u64(t, "disk", UINT32_MAX);
 	if (type_has_epoch(type))
-		k->epoch = (uint32_t)take_u64_or(t, "epoch", UINT32_MAX, 0);
+		k->epoch = (uint32_t)take_u64_or(t, "epoch", UINT32_MAX, 1);
 	if (t->bad)
 		return -1;
-	if (!k->s->has_hello && type != FT_HELLO && type != FT_ABORT)
-		return err_set(t->e, DM_BAD, "the first line is not hello");
 	if ((type == FT_NAK || type == FT_FINAL) && k->disk >= k->s->hello.ndisks)
 		return err_set(t->e, DM_BAD, "disk %u is not in the hello", k->disk);
 	if ((type != FT_DESC && desc_flush(k->o, &k->s->desc, t->e) < 0) ||

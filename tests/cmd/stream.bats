@@ -68,7 +68,7 @@ golden=$DM_TOP/tests/golden/v1
 @test "the first failure reaches the end of the pipeline and is said once" {
 	sh_exits 4 "set -o pipefail; dm-json <$golden/bad/abort.dms | jq -c . | dm-json -r | dm-json >lines"
 	one_line "dm-send: /dev/vdb: read at 4096: Input/output error"
-	sh_exits 3 "set -o pipefail; dm-json <$golden/bad/body-bit.dms | jq -c . | dm-json -r | dm-json >lines"
+	sh_exits 3 "set -o pipefail; dm-json --data <$golden/bad/body-bit.dms | jq -c . | dm-json -r | dm-json >lines"
 	one_line "dm-json: input: damaged frame"
 	[ "$(jq -r 'select(.type == "abort").text' lines)" = "dm-json: input: damaged frame" ]
 }
@@ -76,24 +76,24 @@ golden=$DM_TOP/tests/golden/v1
 @test "lines are out before the next is waited for" {
 	mkfifo to from
 	dm-json -r <to >made &
-	at_end kill $! 2>/dev/null
 	exec 7>to
 	head -n 2 "$golden/good/descs.json" >&7
 	wait_for test -s made
 	dm-json <made >lines || true
 	[ "$(sed -n 2p lines | jq .index)" -eq 0 ]
 	exec 7>&-
+	wait $! || [ $? -eq 4 ]
 }
 
 @test "frames are shown before the next is waited for" {
 	mkfifo to
 	dm-json <to >lines &
-	at_end kill $! 2>/dev/null
 	exec 7>to
 	head -c 400 "$golden/good/descs.dms" >&7
 	wait_for test -s lines
 	[ "$(head -n 1 lines | jq -r .type)" = hello ]
 	exec 7>&-
+	wait $! || [ $? -eq 4 ]
 }
 
 @test "without --data the payload is left out, and that is not taken back" {
@@ -117,7 +117,7 @@ golden=$DM_TOP/tests/golden/v1
 
 @test "numbers that a double cannot hold are strings" {
 	f=$golden/good/runs.json
-	[ "$(sed -n 3p "$f" | jq -c '[.len, .off]')" = '["9223372036854513664",262144]' ]
+	[ "$(sed -n 3p "$f" | jq -c '[.len, .off]')" = '["9223372036854448128",262144]' ]
 	jq -c . "$f" | dm-json -r | cmp - "$golden/good/runs.dms"
 }
 
@@ -145,7 +145,6 @@ refused() {
 	refused 2 '.zero = 1' "'zero'"
 	refused 2 '.how = "magic"' "'how'"
 	refused 2 '.type = "wrote"' "unknown type 'wrote'"
-	refused 2 '.index = 3, .' "line"
 	refused 3 '.index = 0' "twice"
 	refused 5 '.disk = 4' "disk 4"
 	refused 2 '[.]' "not a JSON object"

@@ -262,7 +262,7 @@ static void good_descs(struct maker *m)
 
 	begin(m, KIND_INCREMENTAL);
 	hello(m);
-	descs(m, en, 4, 0);
+	descs(m, en, 4, 1);
 	final(m, SIDE_SOURCE, "");
 	end(m);
 }
@@ -276,7 +276,7 @@ static void good_runs(struct maker *m)
 	en[0].len = 4 * CHUNK;
 	en[1].len = m->disk[0].size - 4 * CHUNK;
 	hello(m);
-	descs(m, en, 2, 0);
+	descs(m, en, 2, 1);
 	end(m);
 }
 
@@ -288,7 +288,7 @@ static void good_ids(struct maker *m)
 	en[0].nleaves = 1;
 	memset(en[0].leaf[0].b, 0x1e, ID_LEN);
 	hello(m);
-	descs(m, en, 2, 0);
+	descs(m, en, 2, 1);
 	end(m);
 }
 
@@ -578,7 +578,7 @@ static void bad_abort(struct maker *m)
 {
 	begin(m, KIND_FULL);
 	hello(m);
-	frame(m, FT_ABORT, 0, 0, 0, "\4\2\0\0dm-send: /dev/vdb: read at 4096: Input/output error", 54);
+	frame(m, FT_ABORT, 0, 0, 0, "\4\2\0\0dm-send: /dev/vdb: read at 4096: Input/output error", 55);
 }
 
 static void bad_abort_no(struct maker *m)
