@@ -30,17 +30,27 @@ static struct index *find_open(const char *path)
 	return NULL;
 }
 
-/* One process at a time rebuilds; who waited finds it done. */
-static int rebuild_alone(struct site *s, struct index *ix, struct err *e)
+int index_lock(struct site *s, enum lock_kind kind, struct err *e)
 {
 	int fd = openat(s->dir, "chunks/index.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	int r;
 
 	if (fd == -1)
 		return err_sys(e, DM_ENV, errno, "open %s/chunks/index.lock", s->path);
-	r = lock_wait(fd, LOCK_EXCLUSIVE, e);
-	if (!r)
-		r = index_env_open(s, s->index_path, 0, false, ix, e);
+	if (!lock_wait(fd, kind, e))
+		return fd;
+	fd_close(fd);
+	return -1;
+}
+
+/* One process at a time rebuilds; who waited finds it done. */
+static int rebuild_alone(struct site *s, struct index *ix, struct err *e)
+{
+	int fd = index_lock(s, LOCK_EXCLUSIVE, e);
+	int r;
+
+	if (fd == -1)
+		return -1;
+	r = index_env_open(s, s->index_path, 0, false, ix, e);
 	if (r == 1) {
 		r = index_rebuild(s, e);
 		if (!r)
@@ -48,6 +58,17 @@ static int rebuild_alone(struct site *s, struct index *ix, struct err *e)
 		if (r == 1)
 			r = err_set(e, DM_ENV, "index %s: it cannot be opened after it was rebuilt", s->index_path);
 	}
+	fd_close(fd);
+	return r;
+}
+
+int index_remake(struct site *s, struct err *e)
+{
+	int fd = index_lock(s, LOCK_EXCLUSIVE, e), r;
+
+	if (fd == -1)
+		return -1;
+	r = index_rebuild(s, e);
 	fd_close(fd);
 	return r;
 }
@@ -158,7 +179,7 @@ int index_pack_decode(const MDB_val *key, const MDB_val *v, struct index_pack *p
 	memcpy(p->id, b, PACK_ID);
 	p->size = get64(b + 16);
 	p->records = get32(b + 24);
-	*complete = get32(b + 28) & 1;
+	*complete = p->complete = get32(b + 28) & 1;
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "base/lock.h"
 #include "repo/pack.h"
 
 struct index;
@@ -29,6 +30,7 @@ struct index_pack {
 	uint8_t id[PACK_ID];
 	uint64_t size;		/* bytes of the file */
 	uint32_t records;	/* in its table */
+	bool complete;		/* all of its records were taken in */
 };
 
 /* Opens, ingests packs that are missing in it, rebuilds it when it is missing
@@ -68,8 +70,18 @@ int index_doom(struct index *ix, const struct id *v, size_t n, bool on, struct e
 /* Take records out; an entry that points into another pack than `pack' stays
  * (UINT32_MAX: whatever pack). */
 int index_remove(struct index *ix, const struct id *v, size_t n, uint32_t pack, struct err *e);
-/* Take a pack out of the table of packs, with the entries that still point
- * into it. */
-int index_drop_pack(struct index *ix, uint32_t ordinal, struct err *e);
+/* Take out those records that are doomed still. */
+int index_reap(struct index *ix, const struct id *v, size_t n, struct err *e);
+/* Take packs out of the table of packs, with the entries that still point into
+ * them. */
+int index_drop_packs(struct index *ix, const uint32_t *ordinal, size_t n, struct err *e);
+/* Make what was committed last durable too: before a file goes that only an
+ * older index needs. */
+int index_settle(struct index *ix, struct err *e);
+/* Make a new index from the packs, in place of what there is. */
+int index_remake(struct site *s, struct err *e);
+/* Who takes packs in holds this shared, who removes or rebuilds, alone: fd to
+ * close, or -1. */
+int index_lock(struct site *s, enum lock_kind kind, struct err *e);
 
 #endif

@@ -37,11 +37,31 @@ static int read_pack(struct site *s, const uint8_t id[PACK_ID], struct pack_entr
 	return -1;
 }
 
+/* Take in these packs.  The lock keeps prune from removing one of them between
+ * our look at it and what we make of that. */
+static int ingest(struct site *s, struct index *ix, const struct pack_name *name, size_t n, struct err *e)
+{
+	struct pack_entry *v;
+	struct index_new p;
+	int r = 0, fd = index_lock(s, LOCK_SHARED, e);
+
+	if (fd == -1)
+		return -1;
+	for (size_t i = 0; !r && i < n; i++) {
+		r = read_pack(s, name[i].id, &v, &p, e);
+		if (!r)
+			r = index_add(ix, &p, 1, false, e);
+		else if (r > 0)
+			r = 0;
+		free(v);
+	}
+	fd_close(fd);
+	return r;
+}
+
 int index_ingest(struct site *s, struct index *ix, struct err *e)
 {
 	struct pack_name *name;
-	struct pack_entry *v;
-	struct index_new p;
 	MDB_txn *t;
 	size_t n, lacking = 0;
 	bool known;
@@ -61,14 +81,8 @@ int index_ingest(struct site *s, struct index *ix, struct err *e)
 	index_read_end(ix, t);
 	if (rc)
 		r = index_failed(ix, rc, "look-up of a pack", e);
-	for (size_t i = 0; !r && i < lacking; i++) {
-		r = read_pack(s, name[i].id, &v, &p, e);
-		if (!r)
-			r = index_add(ix, &p, 1, false, e);
-		else if (r > 0)
-			r = 0;
-		free(v);
-	}
+	if (!r && lacking)
+		r = ingest(s, ix, name, lacking, e);
 	free(name);
 	return r;
 }

@@ -164,6 +164,7 @@ struct marks {
 	const struct id *v;
 	size_t n;
 	bool on, remove;
+	bool doomed;		/* remove: only what is doomed */
 	uint32_t pack;
 };
 
@@ -178,6 +179,8 @@ static int mark_one(struct index *ix, MDB_txn *t, const struct id *id, const str
 		return 0;
 	if (rc || (rc = index_value_decode(&v, &en)))
 		return rc;
+	if (m->remove && m->doomed && !en.doomed)
+		return 0;
 	if (m->remove)
 		return m->pack == UINT32_MAX || m->pack == en.pack ? mdb_del(t, ix->ids, &k, NULL) : 0;
 	en.doomed = m->on;
@@ -218,9 +221,27 @@ int index_remove(struct index *ix, const struct id *v, size_t n, uint32_t pack, 
 	return mark_all(ix, (struct marks){ .v = v, .n = n, .remove = true, .pack = pack }, "remove", e);
 }
 
-static int drop_name(struct index *ix, MDB_txn *t, void *arg)
+int index_reap(struct index *ix, const struct id *v, size_t n, struct err *e)
 {
-	uint32_t be = htobe32(*(uint32_t *)arg);
+	return mark_all(ix, (struct marks){ .v = v, .n = n, .remove = true, .doomed = true,
+	    .pack = UINT32_MAX }, "reap", e);
+}
+
+struct drop {
+	uint32_t *v;		/* ascending */
+	size_t n;
+};
+
+static int by_ordinal(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int drop_name(struct index *ix, MDB_txn *t, uint32_t ordinal)
+{
+	uint32_t be = htobe32(ordinal);
 	MDB_val k = { 4, &be }, v, name;
 	struct index_pack p;
 	bool complete;
@@ -235,23 +256,67 @@ static int drop_name(struct index *ix, MDB_txn *t, void *arg)
 	return rc ? rc : mdb_del(t, ix->names, &name, NULL);
 }
 
-int index_drop_pack(struct index *ix, uint32_t ordinal, struct err *e)
+static int drop_names(struct index *ix, MDB_txn *t, void *arg)
 {
+	const struct drop *d = arg;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < d->n; i++)
+		rc = drop_name(ix, t, d->v[i]);
+	return rc;
+}
+
+/* A share of the rows that point into one of the packs, one pack at a time. */
+static int drop_rows(struct index *ix, const struct drop *d, const struct index_row *row, size_t n,
+    struct id *gone, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t pack = row[i].en.pack;
+		size_t k = 0;
+
+		if (!bsearch(&pack, d->v, d->n, sizeof *d->v, by_ordinal))
+			continue;
+		for (; i < n && row[i].en.pack == pack; i++)
+			gone[k++] = row[i].id;
+		i--;
+		if (index_remove(ix, gone, k, pack, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int by_pack(const void *a, const void *b)
+{
+	return by_ordinal(&((const struct index_row *)a)->en.pack, &((const struct index_row *)b)->en.pack);
+}
+
+int index_drop_packs(struct index *ix, const uint32_t *ordinal, size_t count, struct err *e)
+{
+	struct drop d = { x_array(count + 1, sizeof *d.v), count };
 	struct index_row *row = x_array(INDEX_BATCH, sizeof *row);
 	struct id *gone = x_array(INDEX_BATCH, sizeof *gone), after = { { 0 } };
-	size_t n, k;
+	size_t n;
 	int r;
 
+	memcpy(d.v, ordinal, count * sizeof *d.v);
+	qsort(d.v, d.n, sizeof *d.v, by_ordinal);
 	do {
-		k = 0;
 		r = index_rows(ix, &after, row, INDEX_BATCH, &n, e);
-		for (size_t i = 0; !r && i < n; i++)
-			if (row[i].en.pack == ordinal)
-				gone[k++] = row[i].id;
-		if (!r && k)
-			r = index_remove(ix, gone, k, ordinal, e);
+		qsort(row, n, sizeof *row, by_pack);
+		if (!r)
+			r = drop_rows(ix, &d, row, n, gone, e);
 	} while (!r && n);
+	if (!r)
+		r = index_write(ix, drop_names, &d, "drop packs", e);
 	free(row);
 	free(gone);
-	return r ? r : index_write(ix, drop_name, &ordinal, "drop a pack", e);
+	free(d.v);
+	return r;
+}
+
+int index_settle(struct index *ix, struct err *e)
+{
+	int rc = mdb_env_sync(ix->env, 1);
+
+	return rc ? index_failed(ix, rc, "sync", e) : 0;
 }

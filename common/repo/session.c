@@ -276,6 +276,23 @@ static int lock_alone(struct site *s, const char *name, struct err *e)
 	return r < 0 ? -1 : -2;
 }
 
+int session_abandon(struct site *s, const char *name, struct err *e)
+{
+	char path[PATH_LEN];
+	int fd, r;
+
+	if (!is_session_name(name))
+		return err_set(e, DM_USAGE, "%s is no session's name", name);
+	fd = lock_alone(s, name, e);
+	if (fd == -1)
+		return -1;
+	if (fd == -2)
+		return faccessat(s->dir, lock_path(path, name), F_OK, 0) == 0;
+	r = remove_files(s, name, e);
+	fd_close(fd);
+	return r;
+}
+
 static bool newer(const struct session *a, const struct session *b)
 {
 	return !b || a->epoch > b->epoch || (a->epoch == b->epoch && a->started > b->started);

@@ -47,6 +47,9 @@ struct session *session_find(struct site *s, const struct session *want, struct 
 int session_save(struct site *s, struct session *se, struct err *e);
 /* Remove the file: committed, or explicitly abandoned. */
 int session_end(struct site *s, struct session *se, struct err *e);
+/* Give up one that nobody works on, by its name: 0 removed, or it was gone; 1
+ * someone works on it; -1 (DM_USAGE: no name of a session). */
+int session_abandon(struct site *s, const char *name, struct err *e);
 void session_close(struct session *se);		/* keeps the file */
 /* All of them; (*alive)[i]: someone holds the lock.  One that has just begun
  * has no disks yet.  A state that cannot be read is DM_BAD: its roots are not
