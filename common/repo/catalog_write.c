@@ -159,6 +159,40 @@ int catalog_pin(struct site *s, const struct checkpoint *c, bool on, struct err 
 	return rc;
 }
 
+/* Is some disk of it kept outside of the chunk store? */
+static bool is_external(const struct checkpoint *c)
+{
+	for (size_t i = 0; i < c->ndisks; i++)
+		if (*c->disk[i].point && strncmp(c->disk[i].point, "root:", 5))
+			return true;
+	return false;
+}
+
+/* Take the record out of the catalog.  What it names outside of the store is
+ * deleted later, from dead/, where the record is not lost by a crash. */
+static int take_out(struct site *s, int dir, const struct checkpoint *c, const char *name,
+    struct err *e)
+{
+	char *dead;
+	int rc;
+
+	if (!is_external(c)) {
+		if (unlinkat(dir, name, 0))
+			return err_sys(e, DM_ENV, errno, "%s of %s", name, c->workload);
+		return durable_dir(dir, ".", e);
+	}
+	if (mkdirat(s->dir, "dead", 0700) && errno != EEXIST)
+		return err_sys(e, DM_ENV, errno, "%s/dead", s->path);
+	dead = x_printf("dead/%s.%s", c->workload, name);
+	rc = renameat(dir, name, s->dir, dead);
+	if (rc)
+		err_sys(e, DM_ENV, errno, "%s of %s", name, c->workload);
+	free(dead);
+	if (rc || durable_dir(s->dir, "dead", e) || durable_dir(s->dir, ".", e))
+		return -1;
+	return durable_dir(dir, ".", e);
+}
+
 /* Remove a checkpoint's record.  0 removed; 1 left: someone reads it, or it
  * is pinned or was removed meanwhile; -1. */
 int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e)
@@ -177,14 +211,8 @@ int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e)
 	}
 	if (fd < 0)
 		goto out;
-	catalog_name(name, c->seq, ".pin");
-	if (faccessat(dir, name, F_OK, 0) == 0)
-		goto out;
-	catalog_name(name, c->seq, ".json");
-	if (unlinkat(dir, name, 0))
-		rc = err_sys(e, DM_ENV, errno, "%s of %s", name, c->workload);
-	else
-		rc = durable_dir(dir, ".", e);
+	if (faccessat(dir, catalog_name(name, c->seq, ".pin"), F_OK, 0))
+		rc = take_out(s, dir, c, catalog_name(name, c->seq, ".json"), e);
 out:
 	fd_close(fd);
 	fd_close(dir);

@@ -1,0 +1,215 @@
+#include "repo/prune.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/fdio.h"
+#include "base/lock.h"
+#include "base/timefmt.h"
+#include "repo/dead.h"
+#include "repo/prune_priv.h"
+#include "repo/session.h"
+
+#define RESERVE_FREE MIB(64)	/* with less room than this the reserve is given up */
+#define RESERVE_SIZE MIB(4)
+
+void prune_report_free(struct prune_report *r)
+{
+	catalog_list_free(r->dropped, r->ndropped);
+	catalog_list_free(r->held, r->nheld);
+	*r = (struct prune_report){ 0 };
+}
+
+static void add(struct checkpoint ***v, size_t *n, struct checkpoint *c)
+{
+	*v = x_grow(*v, *n + 1, sizeof(**v));
+	(*v)[(*n)++] = c;
+}
+
+/* --- checkpoints -------------------------------------------------------- */
+
+/* Drop one, or only say so.  It becomes the report's. */
+static int drop(struct prune *p, struct checkpoint *c, struct err *e)
+{
+	struct prune_report *r = p->report;
+	int rc = p->how->dry_run ? 0 : catalog_drop(p->site, c, e);
+
+	if (rc == 1)
+		add(&r->held, &r->nheld, c);
+	else
+		add(&r->dropped, &r->ndropped, c);
+	return rc < 0 ? -1 : 0;
+}
+
+static int drop_old(struct prune *p, const char *workload, struct err *e)
+{
+	struct checkpoint **v;
+	bool *keep;
+	size_t n;
+	int rc = 0;
+
+	if (catalog_list(p->site, workload, &v, &n, e))
+		return -1;
+	keep = x_array(n + 1, sizeof(*keep));
+	retention_apply(&p->how->keep, v, n, time_now(), keep);
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] || rc) {
+			p->report->kept++;
+			continue;
+		}
+		rc = drop(p, v[i], e);
+		v[i] = NULL;
+	}
+	free(keep);
+	catalog_list_free(v, n);
+	return rc;
+}
+
+static int drop_all(struct prune *p, struct err *e)
+{
+	char **names;
+	size_t n;
+	int rc = 0;
+
+	if (p->how->workload)
+		return drop_old(p, p->how->workload, e);
+	if (catalog_workloads(p->site, &names, &n, e))
+		return -1;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = drop_old(p, names[i], e);
+	catalog_names_free(names, n);
+	return rc;
+}
+
+static int abandon_old(struct prune *p, struct err *e)
+{
+	struct session **v;
+	bool *alive;
+	size_t n;
+	int rc = 0;
+
+	if (!p->how->abandon)
+		return 0;
+	if (session_list(p->site, &v, &alive, &n, e))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		int64_t age = (time_now() - v[i]->started) / 1000000000;
+
+		if (rc == 0 && !alive[i] && age > 0 && (uint64_t)age > p->how->abandon) {
+			rc = p->how->dry_run ? 0 : session_abandon(p->site, v[i]->name, e);
+			p->report->abandoned += rc == 0;
+			rc = rc < 0 ? -1 : 0;
+		}
+		session_close(v[i]);
+	}
+	free(v);
+	free(alive);
+	return rc;
+}
+
+/* --- the reserve -------------------------------------------------------- */
+
+/* On a full disk even prune needs room, for the index and for packs written
+ * anew: the reserve is given up first and made again at the end. */
+static void reserve_release(struct prune *p)
+{
+	struct statvfs f;
+	int fd;
+
+	if (fstatvfs(p->site->dir, &f) || (uint64_t)f.f_bavail * f.f_frsize >= RESERVE_FREE)
+		return;
+	fd = openat(p->site->dir, "reserve", O_WRONLY | O_CLOEXEC);
+	p->gave_reserve = fd >= 0 && ftruncate(fd, 0) == 0;
+	fd_close(fd);
+}
+
+static void reserve_restore(struct prune *p)
+{
+	int fd;
+
+	if (!p->gave_reserve)
+		return;
+	fd = openat(p->site->dir, "reserve", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		posix_fallocate(fd, 0, RESERVE_SIZE);
+	fd_close(fd);
+}
+
+/* --- the store ---------------------------------------------------------- */
+
+static int sweep_marked(struct prune *p, bool more, bool sweep, struct err *e)
+{
+	struct mark m;
+	int rc = mark_begin(&m, p->st, e);
+
+	if (rc == 0)
+		rc = mark_all(&m, e);
+	if (rc) {
+		/* What is stored is damaged, not what we were given. */
+		if (e->code == DM_BAD)
+			e->code = DM_NO;
+		err_prefix(e, "nothing was removed from the store");
+	}
+	p->report->missing = m.missing;
+	if (rc == 0 && sweep)
+		rc = prune_sweep(p, &m, e);
+	if (rc == 0)
+		rc = prune_doom(p, &m, more, e);
+	mark_end(&m);
+	return rc;
+}
+
+/* Doom what is unmarked; delete what may be: what was doomed by an earlier
+ * prune when its sessions have ended, and all of it when none is at work. */
+static int collect(struct prune *p, struct err *e)
+{
+	int old = prune_may_delete(p, false, e), now;
+
+	if (old < 0 || sweep_marked(p, true, old, e))
+		return -1;
+	if (p->report->doomed == 0)
+		return prune_forget(p, e);
+	now = prune_may_delete(p, true, e);
+	if (now <= 0)
+		return now;
+	return sweep_marked(p, false, true, e) ? -1 : prune_forget(p, e);
+}
+
+static int collect_locked(struct prune *p, struct err *e)
+{
+	int rc = -1, fd = openat(p->site->dir, "chunks/prune.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(e, DM_ENV, errno, "%s/chunks/prune.lock", p->site->path);
+	rc = lock_try(fd, LOCK_EXCLUSIVE, e);
+	if (rc == 1)
+		rc = err_set(e, DM_NO, "another prune is running");
+	if (rc == 0)
+		rc = pack_clean(p->site, e);
+	if (rc == 0) {
+		p->st = store_open(p->site, STORE_READ, e);
+		rc = p->st ? collect(p, e) : -1;
+		store_close(p->st);
+	}
+	fd_close(fd);
+	return rc;
+}
+
+int prune_run(struct site *s, const struct prune_how *how, struct prune_report *r, struct err *e)
+{
+	struct prune p = { .site = s, .how = how, .report = r };
+	int rc;
+
+	*r = (struct prune_report){ 0 };
+	rc = drop_all(&p, e) || abandon_old(&p, e) ? -1 : 0;
+	if (rc || how->dry_run)
+		return rc;
+	reserve_release(&p);
+	rc = dead_clear(s, e) || collect_locked(&p, e) ? -1 : 0;
+	reserve_restore(&p);
+	return rc;
+}
