@@ -1,0 +1,418 @@
+#include "repo/verify.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/fdio.h"
+#include "base/pool.h"
+#include "repo/store_priv.h"
+#include "repo/tree_check.h"
+
+#define ROWS 4096u
+
+/* A pack, and how many entries of the index point into it. */
+struct pack_job {
+	struct verify *v;
+	struct index_pack pack;
+	uint64_t rows;
+	bool bad;		/* its table did not lead to all of them */
+};
+
+struct verify {
+	struct site *site;
+	struct store *st;
+	struct verify_report *report;
+	struct progress *progress;
+	struct pack_job *job;	/* by ordinal, ascending */
+	size_t njobs;
+	uint64_t total;
+	pthread_mutex_t lock;	/* of everything below and of the report */
+	uint64_t done;
+	struct err failed;
+};
+
+void verify_report_free(struct verify_report *r)
+{
+	for (size_t i = 0; i < r->ndamage; i++)
+		free(r->damage[i].why);
+	for (size_t i = 0; i < r->nloss; i++) {
+		free(r->loss[i].workload);
+		free(r->loss[i].disk);
+		free(r->loss[i].why);
+	}
+	free(r->damage);
+	free(r->loss);
+	*r = (struct verify_report){ 0 };
+}
+
+/* --- one record --------------------------------------------------------- */
+
+static void note_damage(struct verify *v, const struct id *id, const struct index_entry *en,
+    const uint8_t pack[PACK_ID], const char *why)
+{
+	struct verify_report *r = v->report;
+	struct verify_damage *d;
+
+	pthread_mutex_lock(&v->lock);
+	r->damage = x_grow(r->damage, r->ndamage + 1, sizeof(*r->damage));
+	d = &r->damage[r->ndamage++];
+	*d = (struct verify_damage){ .id = *id, .type = en->type, .off = en->off };
+	memcpy(d->pack, pack, PACK_ID);
+	d->why = x_strdup(why);
+	pthread_mutex_unlock(&v->lock);
+}
+
+static int read_content(struct verify *v, const struct id *id, const struct index_entry *en,
+    uint8_t *buf, struct err *e)
+{
+	struct id child[NODE_WAYS];
+	struct root_info info;
+
+	if (en->type == REC_NODE)
+		return store_node(v->st, id, child, e);
+	if (en->type == REC_ROOT)
+		return store_root(v->st, id, &info, e);
+	if (en->plain == 0 || en->plain > CHUNK_MAX)
+		return err_set(e, DM_BAD, "its length is wrong");
+	return store_read(v->st, id, en->plain, 0, en->plain, buf, e);
+}
+
+/* buf has room for a record.  0, also when damage was noted; -1. */
+static int check_record(struct verify *v, int fd, const struct index_pack *pack, const struct id *id,
+    const struct index_entry *en, uint8_t *buf, struct err *e)
+{
+	struct pack_entry at = {
+		.id = *id, .off = en->off, .len = en->len, .plain = en->plain, .type = en->type,
+		.codec = en->codec, .depth = en->depth, .tier = en->tier,
+	};
+	struct index_entry now;
+	struct err why = { 0 };
+	struct record r;
+	int rc;
+
+	if (pack_record(fd, &at, buf, &r, &why) == 0)
+		read_content(v, id, en, buf, &why);
+	if (!why.code)
+		return 0;
+	if (why.code == DM_ENV) {
+		*e = why;
+		return -1;
+	}
+	/* Prune may have moved it, or removed what it is patched from. */
+	rc = index_find(v->st->index, id, &now, e);
+	if (rc < 0)
+		return -1;
+	if (rc && now.pack == en->pack && now.off == en->off && !now.doomed)
+		note_damage(v, id, en, pack->id, why.text);
+	return 0;
+}
+
+/* --- one pack ----------------------------------------------------------- */
+
+/* Does the index point to this line of the table?  1, 0, -1. */
+static int is_indexed(struct verify *v, const struct pack_job *j, const struct pack_entry *line,
+    struct index_entry *en, struct err *e)
+{
+	int rc = index_find(v->st->index, &line->id, en, e);
+
+	return rc <= 0 ? rc : en->pack == j->pack.ordinal && en->off == line->off;
+}
+
+static int check_lines(struct pack_job *j, int fd, const struct pack_entry *line, size_t n,
+    struct err *e)
+{
+	uint8_t *buf = x_pages(RECORD_HEADER + RECORD_BODY_MAX, e);
+	uint64_t found = 0, bytes = 0;
+	int rc = buf ? 0 : -1;
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct index_entry en;
+		int is = is_indexed(j->v, j, &line[i], &en, e);
+
+		if (is == 1)
+			rc = check_record(j->v, fd, &j->pack, &line[i].id, &en, buf, e);
+		if (is < 0)
+			rc = -1;
+		found += is == 1;
+		bytes += is == 1 ? en.len : 0;
+	}
+	free(buf);
+	j->bad = found < j->rows;
+	pthread_mutex_lock(&j->v->lock);
+	j->v->report->records += found;
+	j->v->report->bytes += bytes;
+	pthread_mutex_unlock(&j->v->lock);
+	return rc;
+}
+
+static int check_pack(struct pack_job *j, struct err *e)
+{
+	struct pack_entry *line = NULL;
+	struct err why = { 0 };
+	uint64_t size;
+	bool damaged;
+	size_t n;
+	int fd = pack_open(j->v->site, j->pack.id, &why), rc = 0;
+
+	if (fd < 0 || pack_read(j->v->site, fd, j->pack.id, &line, &n, &size, &damaged, &why)) {
+		j->bad = true;
+		if (why.code == DM_ENV) {
+			*e = why;
+			rc = -1;
+		}
+	} else {
+		rc = check_lines(j, fd, line, n, e);
+	}
+	free(line);
+	fd_close(fd);
+	return rc;
+}
+
+static void run_job(void *job, void *arg)
+{
+	struct pack_job *j = job;
+	struct verify *v = arg;
+	struct err e = { 0 };
+	bool stop;
+
+	pthread_mutex_lock(&v->lock);
+	stop = v->failed.code;
+	pthread_mutex_unlock(&v->lock);
+	if (!stop)
+		check_pack(j, &e);
+	pthread_mutex_lock(&v->lock);
+	if (e.code && !v->failed.code)
+		v->failed = e;
+	v->done += j->pack.size;
+	v->report->packs++;
+	progress_set(v->progress, v->done, v->total, NULL);
+	pthread_mutex_unlock(&v->lock);
+}
+
+/* --- all packs ---------------------------------------------------------- */
+
+static struct pack_job *job_of(struct verify *v, uint32_t ordinal)
+{
+	size_t lo = 0, hi = v->njobs;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (v->job[mid].pack.ordinal < ordinal)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < v->njobs && v->job[lo].pack.ordinal == ordinal ? &v->job[lo] : NULL;
+}
+
+static int each_row(struct verify *v, int (*each)(struct verify *v, const struct index_row *row,
+    struct err *e), struct err *e)
+{
+	struct index_row *row = x_try(ROWS, sizeof(*row), e);
+	struct id after = { { 0 } };
+	size_t n = 1;
+	int rc = row ? 0 : -1;
+
+	while (rc == 0 && n) {
+		rc = index_rows(v->st->index, &after, row, ROWS, &n, e);
+		for (size_t i = 0; rc == 0 && i < n; i++)
+			rc = each(v, &row[i], e);
+	}
+	free(row);
+	return rc;
+}
+
+static int count_row(struct verify *v, const struct index_row *row, struct err *e)
+{
+	struct pack_job *j = job_of(v, row->en.pack);
+
+	(void)e;
+	if (j)
+		j->rows++;
+	return 0;
+}
+
+/* A record that no readable table leads to. */
+static int check_row(struct verify *v, const struct index_row *row, struct err *e)
+{
+	struct pack_job *j = job_of(v, row->en.pack);
+	struct err why = { 0 };
+	uint8_t *buf;
+	int fd, rc;
+
+	if (!j || !j->bad)
+		return 0;
+	fd = pack_open(v->site, j->pack.id, &why);
+	if (fd < 0 && why.code != DM_NO) {
+		*e = why;
+		return -1;
+	}
+	if (fd < 0) {
+		if (!row->en.doomed)
+			note_damage(v, &row->id, &row->en, j->pack.id, "its pack is missing");
+		return 0;
+	}
+	buf = x_pages(RECORD_HEADER + RECORD_BODY_MAX, e);
+	rc = buf ? check_record(v, fd, &j->pack, &row->id, &row->en, buf, e) : -1;
+	free(buf);
+	fd_close(fd);
+	return rc;
+}
+
+static int list_jobs(struct verify *v, struct err *e)
+{
+	struct index_pack *p;
+	size_t n;
+
+	if (index_packs(v->st->index, &p, &n, e))
+		return -1;
+	v->job = x_array(n + 1, sizeof(*v->job));
+	v->njobs = n;
+	for (size_t i = 0; i < n; i++) {
+		v->job[i] = (struct pack_job){ .v = v, .pack = p[i] };
+		v->total += p[i].size;
+	}
+	free(p);
+	return each_row(v, count_row, e);
+}
+
+static int check_packs(struct verify *v, struct err *e)
+{
+	struct pool *pool;
+	bool bad = false;
+
+	if (list_jobs(v, e))
+		return -1;
+	pool = pool_new(pool_cpus(), 2, run_job, v, e);
+	if (!pool)
+		return -1;
+	for (size_t i = 0; i < v->njobs; i++)
+		pool_give(pool, &v->job[i]);
+	pool_drain(pool);
+	pool_free(pool);
+	if (v->failed.code) {
+		*e = v->failed;
+		return -1;
+	}
+	for (size_t i = 0; i < v->njobs; i++)
+		bad |= v->job[i].bad;
+	return bad ? each_row(v, check_row, e) : 0;
+}
+
+/* A pack ordinal may have been given up meanwhile: then so were its entries. */
+static int forget_damaged(struct verify *v, struct err *e)
+{
+	for (size_t i = 0; i < v->report->ndamage; i++) {
+		const struct verify_damage *d = &v->report->damage[i];
+		struct index_pack p;
+		int rc = index_pack_by_id(v->st->index, d->pack, &p, e);
+
+		if (rc < 0 || (rc && index_remove(v->st->index, &d->id, 1, p.ordinal, e)))
+			return -1;
+	}
+	return 0;
+}
+
+/* --- checkpoints -------------------------------------------------------- */
+
+static void note_loss(struct verify *v, const struct checkpoint *c, const char *disk, const char *why)
+{
+	struct verify_report *r = v->report;
+
+	r->loss = x_grow(r->loss, r->nloss + 1, sizeof(*r->loss));
+	r->loss[r->nloss++] = (struct verify_loss){
+		.workload = x_strdup(c->workload), .disk = x_strdup(disk), .why = x_strdup(why),
+		.seq = c->seq,
+	};
+}
+
+/* Was this disk of the checkpoint before found whole?  Then only what differs
+ * needs a look. */
+static const struct id *whole_before(const struct verify *v, const struct checkpoint *before,
+    const char *workload, const char *disk)
+{
+	const struct checkpoint_disk *d;
+
+	if (!before || strcmp(before->workload, workload))
+		return NULL;
+	d = checkpoint_disk(before, disk);
+	if (!d || !d->has_root || strncmp(d->point, "root:", 5))
+		return NULL;
+	for (size_t i = 0; i < v->report->nloss; i++)
+		if (v->report->loss[i].seq == before->seq &&
+		    !strcmp(v->report->loss[i].workload, workload) &&
+		    !strcmp(v->report->loss[i].disk, disk))
+			return NULL;
+	return &d->root;
+}
+
+static int check_checkpoint(struct verify *v, struct tree_check *t, const struct checkpoint *c,
+    const struct checkpoint *before, struct err *e)
+{
+	for (size_t i = 0; i < c->ndisks; i++) {
+		const struct checkpoint_disk *d = &c->disk[i];
+		struct err why = { 0 };
+
+		if (!d->has_root || strncmp(d->point, "root:", 5)) {
+			v->report->outside++;
+			continue;
+		}
+		if (tree_check_root(t, &d->root, whole_before(v, before, c->workload, d->name), &why) == 0)
+			continue;
+		if (why.code == DM_ENV) {
+			*e = why;
+			return -1;
+		}
+		note_loss(v, c, d->name, why.text);
+	}
+	v->report->checkpoints++;
+	return 0;
+}
+
+static int check_checkpoints(struct verify *v, struct err *e)
+{
+	struct tree_check *t = tree_check_new(v->site, e);
+	struct checkpoint **c, *before = NULL;
+	size_t n;
+	int rc = 0;
+
+	if (!t)
+		return -1;
+	if (catalog_list(v->site, NULL, &c, &n, e)) {
+		tree_check_free(t);
+		return -1;
+	}
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct err gone = { 0 };
+		int fd = catalog_hold(v->site, c[i], &gone);
+
+		if (fd < 0 && gone.code == DM_NO)
+			continue;	/* pruned meanwhile */
+		if (fd < 0)
+			*e = gone;
+		rc = fd < 0 ? -1 : check_checkpoint(v, t, c[i], before, e);
+		before = c[i];
+		fd_close(fd);
+	}
+	catalog_list_free(c, n);
+	tree_check_free(t);
+	return rc;
+}
+
+int verify_run(struct site *s, struct progress *progress, struct verify_report *r, struct err *e)
+{
+	struct verify v = { .site = s, .report = r, .progress = progress };
+	int rc = -1;
+
+	*r = (struct verify_report){ 0 };
+	pthread_mutex_init(&v.lock, NULL);
+	v.st = store_open(s, STORE_READ, e);
+	if (v.st)
+		rc = check_packs(&v, e) || forget_damaged(&v, e) || check_checkpoints(&v, e) ? -1 : 0;
+	store_close(v.st);
+	free(v.job);
+	pthread_mutex_destroy(&v.lock);
+	return rc;
+}

@@ -1,0 +1,35 @@
+/* verify: everything in the store is read back, and every checkpoint is
+ * checked to be whole. */
+#ifndef DM_REPO_VERIFY_H
+#define DM_REPO_VERIFY_H
+
+#include "base/progress.h"
+#include "repo/catalog.h"
+#include "repo/pack.h"
+
+struct verify_damage {
+	struct id id;
+	uint8_t type;		/* enum record_type */
+	uint8_t pack[PACK_ID];
+	uint32_t off;
+	char *why;
+};
+struct verify_loss {		/* a disk of a checkpoint that is not whole */
+	char *workload, *disk, *why;
+	uint64_t seq;
+};
+struct verify_report {
+	uint64_t records, bytes, packs;
+	uint64_t checkpoints;	/* that were checked */
+	uint64_t outside;	/* disks that are not in the chunk store */
+	struct verify_damage *damage;
+	size_t ndamage;
+	struct verify_loss *loss;
+	size_t nloss;
+};
+/* Damaged records are taken out of the index, so that the next write stores
+ * their content anew.  0, whatever was found; -1: it could not be done. */
+int verify_run(struct site *s, struct progress *progress, struct verify_report *r, struct err *e);
+void verify_report_free(struct verify_report *r);
+
+#endif
