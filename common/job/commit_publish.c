@@ -40,6 +40,8 @@ static int check_store(struct commit *c, struct err *e)
 			check = tree_check_new(c->site, e);
 		rc = check ? tree_check_root(check, &f->root,
 		    known_root(c, c->hello.disk[i].name), e) : -1;
+		if (rc && e->code == DM_BAD)
+			e->code = DM_NO;	/* not the acks are wrong, but what they tell of */
 		if (rc)
 			err_prefix(e, "disk %s", c->hello.disk[i].name);
 	}

@@ -1,0 +1,42 @@
+/* dm-recover: emits what to read to have a checkpoint again. */
+#include <unistd.h>
+
+#include "base/fdio.h"
+#include "base/opt.h"
+#include "job/recover.h"
+
+int main(int argc, char **argv)
+{
+	struct recover_how how = { .at = "latest" };
+	bool ids = false, chunk_ids = false, told;
+	struct err e = { 0 };
+	char **args;
+	size_t n;
+	const struct opt opts[] = {
+		{ "at", 0, OPT_STR, &how.at, "POINT", "latest, a checkpoint's number, or a time such as -2h (latest)", 0, 0 },
+		{ "disk", 'd', OPT_LIST, &how.disks, "NAME", "only this disk; may be repeated", 0, 0 },
+		{ "since", 0, OPT_STR, &how.since, "POINT", "only what differs from this checkpoint or root", 0, 0 },
+		{ "ids", 0, OPT_FLAG, &ids, NULL, "identities alone, with those of leaves (for dm-changed --against)", 0, 0 },
+		{ "ids-chunk", 0, OPT_FLAG, &chunk_ids, NULL, "identities of chunks alone", 0, 0 },
+		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-recover", "SITE WORKLOAD",
+		"Emit descriptors of a checkpoint's disks: what to read to have them again.",
+		opts, 2, 2,
+	};
+
+	fd_startup();
+	opt_parse(&prog, argc, argv, &args, &n, NULL);
+	if (ids && chunk_ids)
+		opt_die("--ids and --ids-chunk exclude each other");
+	how.site = args[0];
+	how.workload = args[1];
+	how.ids = ids || chunk_ids;
+	how.leaves = ids;
+	if (recover_run(&how, STDOUT_FILENO, &told, &e) == 0)
+		return DM_OK;
+	if (told)
+		return e.code;
+	return err_report(&e);
+}

@@ -1,0 +1,176 @@
+/* dm-checkpoint verify, stats, reindex. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/opt.h"
+#include "job/checkpoint.h"
+#include "repo/index.h"
+#include "repo/stats.h"
+#include "repo/verify.h"
+
+static const char *const type_name[] = { "?", "chunk", "overlay", "node", "root" };
+
+static json_t *damage_json(const struct verify_damage *d, int algo)
+{
+	char id[80], pack[2 * PACK_ID + 1];
+
+	hex_put(pack, d->pack, PACK_ID);
+	return json_pack("{s:s, s:s, s:s, s:I, s:s}", "id", id_format(algo, &d->id, id),
+	    "type", d->type <= REC_ROOT ? type_name[d->type] : "?", "pack", pack,
+	    "offset", (json_int_t)d->off, "why", d->why);
+}
+
+static int verify_json(const struct verify_report *r, int algo, struct err *e)
+{
+	json_t *damage = json_array(), *loss = json_array();
+
+	for (size_t i = 0; i < r->ndamage; i++)
+		json_array_append_new(damage, damage_json(&r->damage[i], algo));
+	for (size_t i = 0; i < r->nloss; i++)
+		json_array_append_new(loss, json_pack("{s:s, s:I, s:s, s:s}",
+		    "workload", r->loss[i].workload, "seq", (json_int_t)r->loss[i].seq,
+		    "disk", r->loss[i].disk, "why", r->loss[i].why));
+	return checkpoint_print(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+	    "ok", r->ndamage == 0 && r->nloss == 0,
+	    "packs", (json_int_t)r->packs, "records", (json_int_t)r->records,
+	    "bytes", (json_int_t)r->bytes, "checkpoints", (json_int_t)r->checkpoints,
+	    "outside", (json_int_t)r->outside, "damaged", damage, "affected", loss), e);
+}
+
+static int verify_text(const struct verify_report *r, int algo, struct err *e)
+{
+	char bytes[16], id[80], pack[2 * PACK_ID + 1];
+
+	for (size_t i = 0; i < r->ndamage; i++) {
+		const struct verify_damage *d = &r->damage[i];
+
+		hex_put(pack, d->pack, PACK_ID);
+		printf("damaged: %s %s in pack %s at %u\n",
+		    d->type <= REC_ROOT ? type_name[d->type] : "record",
+		    id_format(algo, &d->id, id), pack, d->off);
+	}
+	for (size_t i = 0; i < r->nloss; i++)
+		printf("affected: %s checkpoint %llu, disk %s: %s\n", r->loss[i].workload,
+		    (unsigned long long)r->loss[i].seq, r->loss[i].disk, r->loss[i].why);
+	printf("%llu records in %llu packs, %s read; %llu checkpoints\n",
+	    (unsigned long long)r->records, (unsigned long long)r->packs,
+	    size_format(r->bytes, bytes), (unsigned long long)r->checkpoints);
+	if (r->outside)
+		printf("%llu disks are not in the chunk store and were not read\n",
+		    (unsigned long long)r->outside);
+	return checkpoint_flush(e);
+}
+
+int checkpoint_verify_main(int argc, char **argv, struct err *e)
+{
+	struct verify_report r = { 0 };
+	bool json = false, progress = false;
+	struct progress *line;
+	struct site *s;
+	char **args;
+	size_t n;
+	int rc;
+	const struct opt opts[] = {
+		{ "json", 0, OPT_FLAG, &json, NULL, "the result as one JSON object", 0, 0 },
+		{ "progress", 0, OPT_FLAG, &progress, NULL, "show progress off a terminal too", 0, 0 },
+		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-checkpoint verify", "SITE",
+		"Read back everything that is stored, and check that checkpoints are whole.", opts, 1, 1,
+	};
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	s = site_open(args[0], e);
+	if (!s)
+		return -1;
+	line = progress_new("verify", progress);
+	rc = verify_run(s, line, &r, e);
+	progress_end(line);
+	if (rc == 0)
+		rc = json ? verify_json(&r, s->algo, e) : verify_text(&r, s->algo, e);
+	if (rc == 0 && (r.ndamage || r.nloss))
+		rc = err_set(e, DM_NO, "%s: %zu damaged records, %zu disks of checkpoints affected",
+		    s->path, r.ndamage, r.nloss);
+	verify_report_free(&r);
+	site_close(s);
+	return rc;
+}
+
+static int stats_json(const struct store_stats *st, struct err *e)
+{
+	json_t *types = json_object();
+
+	for (int t = REC_CHUNK; t <= REC_ROOT; t++)
+		json_object_set_new(types, type_name[t], json_pack("{s:I, s:I, s:I}",
+		    "records", (json_int_t)st->type[t].records,
+		    "stored", (json_int_t)st->type[t].stored,
+		    "plain", (json_int_t)st->type[t].plain));
+	return checkpoint_print(json_pack("{s:I, s:I, s:o, s:I, s:I, s:i}",
+	    "packs", (json_int_t)st->packs, "pack_bytes", (json_int_t)st->pack_bytes,
+	    "types", types, "doomed", (json_int_t)st->doomed,
+	    "doomed_bytes", (json_int_t)st->doomed_bytes, "depth_max", (int)st->depth_max), e);
+}
+
+static int stats_text(const struct store_stats *st, struct err *e)
+{
+	char a[16], b[16];
+
+	printf("%-8s  %10s  %10s  %10s\n", "TYPE", "RECORDS", "STORED", "PLAIN");
+	for (int t = REC_CHUNK; t <= REC_ROOT; t++)
+		printf("%-8s  %10llu  %10s  %10s\n", type_name[t],
+		    (unsigned long long)st->type[t].records, size_format(st->type[t].stored, a),
+		    size_format(st->type[t].plain, b));
+	printf("%llu packs, %s; %llu records (%s) wait to be deleted; overlays at most %u deep\n",
+	    (unsigned long long)st->packs, size_format(st->pack_bytes, a),
+	    (unsigned long long)st->doomed, size_format(st->doomed_bytes, b), st->depth_max);
+	return checkpoint_flush(e);
+}
+
+int checkpoint_stats_main(int argc, char **argv, struct err *e)
+{
+	struct store_stats st;
+	bool json = false;
+	struct site *s;
+	char **args;
+	size_t n;
+	int rc;
+	const struct opt opts[] = {
+		{ "json", 0, OPT_FLAG, &json, NULL, "as one JSON object", 0, 0 },
+		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-checkpoint stats", "SITE", "Count what the chunk store holds.", opts, 1, 1,
+	};
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	s = site_open(args[0], e);
+	if (!s)
+		return -1;
+	rc = stats_count(s, &st, e);
+	site_close(s);
+	if (rc)
+		return -1;
+	return json ? stats_json(&st, e) : stats_text(&st, e);
+}
+
+int checkpoint_reindex_main(int argc, char **argv, struct err *e)
+{
+	const struct opt opts[] = { { NULL, 0, 0, NULL, NULL, NULL, 0, 0 } };
+	const struct opt_prog prog = {
+		"dm-checkpoint reindex", "SITE", "Rebuild the index from the packs.", opts, 1, 1,
+	};
+	struct site *s;
+	char **args;
+	size_t n;
+	int rc;
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	s = site_open(args[0], e);
+	if (!s)
+		return -1;
+	rc = index_remake(s, e);
+	site_close(s);
+	return rc;
+}
