@@ -4,7 +4,7 @@
 #include "volume/driver.h"
 
 extern const struct driver drv_file;
-extern const struct driver drv_repo __attribute__((weak));
+extern const struct driver drv_repo;
 #ifdef DM_TEST_DRIVERS
 extern const struct driver drv_fault, drv_log;
 #endif

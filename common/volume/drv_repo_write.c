@@ -1,0 +1,525 @@
+/* repo: as a target.  The new state of a disk is its base (or nothing) with
+ * the chunks of the iteration put in their places: they are collected in
+ * memory and merged into the tree at every flush. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/timefmt.h"
+#include "repo/catalog.h"
+#include "volume/drv_repo.h"
+
+#define UPDATES_MAX (128u << 10)	/* collected at most, before they are merged */
+
+/* A site that volumes of the group write to. */
+struct repo_site {
+	struct repo_site *next;
+	struct site *site;
+	struct store *store;
+	struct session *session;
+	pthread_mutex_t lock;		/* of the session: flush and finalize */
+	uint64_t reported;		/* bytes told by finalize so far */
+};
+struct repo_group {
+	struct repo_site *sites;
+};
+
+struct repo_target {
+	struct repo_site *at;
+	struct session_disk *disk;	/* of the session */
+	uint32_t cs;
+	uint64_t size, base_size;
+	struct tree *base;		/* empty for a full iteration */
+	struct tree *partial, *resume;	/* of an interrupted one, or NULL */
+	_Atomic uint64_t added;
+
+	pthread_mutex_t merging;	/* of root */
+	bool has_root;
+	struct id root;			/* the tree so far */
+
+	pthread_mutex_t lock;		/* of the updates */
+	struct chunk_update *up;
+	size_t n, cap;
+};
+
+static void site_free(struct repo_site *rs)
+{
+	session_close(rs->session);
+	store_close(rs->store);
+	site_close(rs->site);
+	pthread_mutex_destroy(&rs->lock);
+	free(rs);
+}
+
+static void group_free(void *shared)
+{
+	struct repo_group *g = shared;
+	struct repo_site *rs;
+
+	while ((rs = g->sites)) {
+		g->sites = rs->next;
+		site_free(rs);
+	}
+	free(g);
+}
+
+/* --- opening */
+
+static int check_site(const struct site *s, const struct volume_how *how, struct err *e)
+{
+	if (how->chunk_size != s->chunk_size)
+		return err_set(e, DM_NO, "%s keeps chunks of %u bytes, the stream has %u: use --chunk-size %u",
+		    s->path, s->chunk_size, how->chunk_size, s->chunk_size);
+	if (how->algo != s->algo)
+		return err_set(e, DM_NO, "%s identifies content by %s, the stream by %s", s->path,
+		    id_algo_name(s->algo), id_algo_name(how->algo));
+	return 0;
+}
+
+/* The base of one disk of the iteration, if it has one. */
+static int find_base(struct site *s, const struct disk_row *row, struct session_disk *d, struct err *e)
+{
+	int r;
+
+	if (row->full || (!row->has_base_root && !*row->base_point))
+		return 0;
+	r = catalog_find_base(s, row->name, row->has_base_root ? &row->base_root : NULL,
+	    row->has_base_root ? NULL : row->base_point, &d->base, e);
+	if (r < 0)
+		return -1;
+	if (!r)
+		return err_set(e, DM_NO, "%s: disk %s: the base of this iteration is no checkpoint here; "
+		    "run a full iteration, or name a base that 'dm-checkpoint list %s' shows",
+		    s->path, row->name, s->path);
+	d->has_base = true;
+	return 0;
+}
+
+/* What session_begin is asked for, from the iteration's table of disks. */
+static int want_session(struct site *s, const struct volume_how *how, struct session *want, struct err *e)
+{
+	const struct disk_row alone = {
+		.name = how->disk, .base_point = how->base_point ? how->base_point : "",
+		.target_point = how->target_point ? how->target_point : "", .size = how->size,
+		.block = how->block, .full = how->full, .frozen = how->frozen,
+		.has_base_root = how->base_root, .base_root = how->base_root ? *how->base_root : (struct id){ { 0 } },
+	};
+	const struct disk_table one = { .n = 1, .row = &alone };
+	const struct disk_table *t = how->disks && how->disks->n ? how->disks : &one;
+
+	want->workload = (char *)(how->workload ? how->workload : "");
+	want->disk = x_array(t->n, sizeof *want->disk);
+	want->ndisks = t->n;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct disk_row *row = &t->row[i];
+
+		want->disk[i] = (struct session_disk){
+			.name = (char *)row->name, .size = row->size, .block = row->block, .full = row->full,
+			.frozen = row->frozen, .base_point = (char *)row->base_point,
+			.target_point = (char *)row->target_point,
+		};
+		if (find_base(s, row, &want->disk[i], e))
+			return -1;
+	}
+	return 0;
+}
+
+static struct repo_site *site_begin(const char *path, const struct volume_how *how, struct err *e)
+{
+	struct repo_site *rs = x_alloc(sizeof *rs);
+	struct session want = { 0 };
+
+	pthread_mutex_init(&rs->lock, NULL);
+	rs->site = site_open(path, e);
+	if (rs->site && !check_site(rs->site, how, e) && !want_session(rs->site, how, &want, e))
+		rs->session = session_begin(rs->site, how->session, &want, e);
+	free(want.disk);
+	/* The session comes before the first look-up: prune waits for it. */
+	if (rs->session)
+		rs->store = store_open(rs->site, STORE_WRITE, e);
+	if (rs->store)
+		return rs;
+	site_free(rs);
+	return NULL;
+}
+
+static struct repo_site *join_site(struct volume_group *g, const struct driver *drv, const char *path,
+    const struct volume_how *how, struct err *e)
+{
+	struct repo_group *rg;
+	struct repo_site *rs;
+
+	if (g->shared && g->shared_by != drv) {
+		err_set(e, DM_USAGE, "repo:%s: disks of one iteration go to one kind of target", path);
+		return NULL;
+	}
+	if (!g->shared) {
+		g->shared = x_alloc(sizeof(struct repo_group));
+		g->shared_by = drv;
+		g->shared_free = group_free;
+	}
+	rg = g->shared;
+	for (rs = rg->sites; rs; rs = rs->next)
+		if (!strcmp(rs->site->path, path))
+			return rs;
+	rs = site_begin(path, how, e);
+	if (rs) {
+		rs->next = rg->sites;
+		rg->sites = rs;
+	}
+	return rs;
+}
+
+static uint32_t chunk_len(const struct repo_target *t, uint64_t size, uint64_t n)
+{
+	uint64_t off = n * t->cs;
+
+	return off < size ? (uint32_t)min64(t->cs, size - off) : 0;
+}
+
+/* The disk was resized: the chunk at the end of the shorter of the two states
+ * gets the length it has now. */
+static int resize_base(struct repo_target *t, struct err *e)
+{
+	uint64_t n = min64(t->size, t->base_size) / t->cs, added;
+	uint32_t old = chunk_len(t, t->base_size, n), new = chunk_len(t, t->size, n);
+	struct chunk_update up = { .n = n, .count = 1 };
+	struct id id;
+
+	if (tree_chunk(t->base, n, &id, e))
+		return -1;
+	if (!old || !new || old == new || id_zero(&id))
+		return tree_update(t->at->store, &t->root, t->size, NULL, 0, &t->root, e);
+	if (store_patch(t->at->store, &id, old, new, n, NULL, 0, NULL, NULL, &up.id, &added, e))
+		return -1;
+	t->added += added;
+	return tree_update(t->at->store, &t->root, t->size, &up, 1, &t->root, e);
+}
+
+static int open_trees(struct repo_target *t, struct err *e)
+{
+	const struct session_disk *d = t->disk;
+	struct store *st = t->at->store;
+
+	t->base = tree_open(st, d->has_base ? &d->base : NULL, e);
+	if (!t->base)
+		return -1;
+	t->base_size = tree_size(t->base);
+	if ((d->has_partial && !(t->partial = tree_open(st, &d->partial, e))) ||
+	    (d->has_resume && !(t->resume = tree_open(st, &d->resume, e))))
+		return -1;
+	if (d->has_partial || d->has_base) {
+		t->has_root = true;
+		t->root = d->has_partial ? d->partial : d->base;
+	}
+	return d->has_base && !d->has_partial && t->base_size != t->size ? resize_base(t, e) : 0;
+}
+
+static int target_fill(struct repo_target *t, struct volume *v, const struct uri *u, const struct volume_how *how,
+    struct err *e)
+{
+	if (u->fragment)
+		return err_set(e, DM_USAGE, "repo:%s#%s: a target is a site, without a checkpoint", u->path, u->fragment);
+	t->at = join_site(how->group, v->drv, u->path, how, e);
+	if (!t->at)
+		return -1;
+	for (size_t i = 0; i < t->at->session->ndisks; i++)
+		if (!strcmp(t->at->session->disk[i].name, how->disk))
+			t->disk = &t->at->session->disk[i];
+	if (!t->disk)
+		return err_set(e, DM_USAGE, "disk %s is not in the iteration", how->disk);
+	return open_trees(t, e);
+}
+
+int repo_target_open(struct volume *v, const struct uri *u, const struct volume_how *how)
+{
+	struct repo_target *t = x_alloc(sizeof *t);
+	struct err e = { 0 };
+
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_mutex_init(&t->merging, NULL);
+	t->cs = how->chunk_size;
+	t->size = how->size;
+	v->priv = t;
+	if (target_fill(t, v, u, how, &e)) {
+		repo_target_close(v);
+		return repo_failed(v, &e);
+	}
+	v->size = t->size;
+	v->wants_ids = true;
+	v->limits = (struct volume_limits){ .min = 1, .preferred = t->cs, .max = t->cs };
+	return 0;
+}
+
+void repo_target_close(struct volume *v)
+{
+	struct repo_target *t = v->priv;
+
+	tree_close(t->base);
+	tree_close(t->partial);
+	tree_close(t->resume);
+	pthread_mutex_destroy(&t->lock);
+	pthread_mutex_destroy(&t->merging);
+	free(t->up);
+	free(t);
+	v->priv = NULL;
+}
+
+/* --- collecting and merging */
+
+static int by_number(const void *a, const void *b)
+{
+	const struct chunk_update *x = a, *y = b;
+
+	return (x->n > y->n) - (x->n < y->n);
+}
+
+/* Everything collected so far goes into the tree. */
+static int merge(struct repo_target *t, struct err *e)
+{
+	struct chunk_update *up;
+	size_t n;
+	int r = 0;
+
+	pthread_mutex_lock(&t->merging);
+	pthread_mutex_lock(&t->lock);
+	up = t->up;
+	n = t->n;
+	t->up = NULL;
+	t->n = t->cap = 0;
+	pthread_mutex_unlock(&t->lock);
+	if (n || !t->has_root) {
+		if (n)
+			qsort(up, n, sizeof *up, by_number);
+		r = tree_update(t->at->store, t->has_root ? &t->root : NULL, t->size, up, n, &t->root, e);
+		t->has_root = t->has_root || !r;
+	}
+	pthread_mutex_unlock(&t->merging);
+	free(up);
+	return r;
+}
+
+static int collect(struct repo_target *t, uint64_t n, uint64_t count, const struct id *id, struct err *e)
+{
+	bool full;
+
+	pthread_mutex_lock(&t->lock);
+	if (t->n == t->cap) {
+		t->cap = t->cap ? t->cap * 2 : 256;
+		t->up = x_grow(t->up, t->cap, sizeof *t->up);
+	}
+	t->up[t->n++] = (struct chunk_update){ .n = n, .count = count, .id = *id };
+	full = t->n >= UPDATES_MAX;
+	pthread_mutex_unlock(&t->lock);
+	return full ? merge(t, e) : 0;
+}
+
+/* --- what an iteration brings */
+
+static int put_whole(struct repo_target *t, struct volume_chunk *c, uint64_t n, const struct id *base,
+    struct id *id, struct err *e)
+{
+	struct id leaf[LEAVES_MAX];
+	struct store_chunk s = {
+		.leaf = c->leaf ? c->leaf : leaf, .plain = c->plain, .len = c->len, .codec = c->codec,
+		.stored = c->stored, .stored_len = c->stored_len, .base = base,
+		.base_len = chunk_len(t, t->base_size, n), .chunk = n,
+	};
+	int algo = t->at->site->algo;
+
+	if (c->leaf)
+		id_chunk(algo, c->leaf, leaf_count(t->cs, c->len), &s.id);
+	else
+		id_content(algo, t->cs, c->plain, c->len, leaf, &s.id);
+	if (c->id && !id_equal(c->id, &s.id))
+		return err_set(e, DM_BAD, "disk %s at %llu: the content is not what its id says",
+		    t->disk->name, (unsigned long long)c->off);
+	*id = s.id;
+	return store_put_chunk(t->at->store, &s, &c->added, e);
+}
+
+int repo_target_put(struct volume *v, struct volume_chunk *c)
+{
+	struct repo_target *t = v->priv;
+	uint64_t n = c->off / t->cs;
+	struct err e = { 0 };
+	struct id base, id;
+	int r;
+
+	if (c->off % t->cs || c->len != chunk_len(t, t->size, n))
+		return volume_fail(v, EBADMSG, "%u bytes at %llu are not one chunk", c->len, (unsigned long long)c->off);
+	r = tree_chunk(t->base, n, &base, &e);
+	if (!r && !c->nfrags) {
+		r = put_whole(t, c, n, &base, &id, &e);
+	} else if (!r) {
+		if (c->rest_zero)
+			memset(&base, 0, sizeof base);
+		r = store_patch(t->at->store, &base, chunk_len(t, t->base_size, n), c->len, n, c->frag,
+		    c->nfrags, c->plain, c->id, &id, &c->added, &e);
+	}
+	if (!r)
+		r = collect(t, n, 1, &id, &e);
+	if (r)
+		return repo_failed(v, &e);
+	t->added += c->added;
+	c->dedup = !c->added && !id_zero(&id);
+	return 0;
+}
+
+int repo_target_put_zero(struct volume *v, uint64_t off, uint64_t len)
+{
+	static const struct id zero;
+	struct repo_target *t = v->priv;
+	struct err e = { 0 };
+
+	if (off % t->cs || (len % t->cs && off + len != t->size))
+		return volume_fail(v, EBADMSG, "%llu bytes at %llu are not whole chunks", (unsigned long long)len,
+		    (unsigned long long)off);
+	return collect(t, off / t->cs, div_up(len, t->cs), &zero, &e) ? repo_failed(v, &e) : 0;
+}
+
+/* What `partial' holds is in the new state already: its tree is where the
+ * iteration started from.  What only `resume' holds is taken if the id says
+ * that it is the content wanted. */
+int repo_target_held(struct volume *v, uint64_t off, const struct id *id)
+{
+	struct repo_target *t = v->priv;
+	uint64_t n = off / t->cs;
+	struct err e = { 0 };
+	struct id have, base;
+
+	if (t->partial) {
+		if (tree_chunk(t->partial, n, &have, &e) || tree_chunk(t->base, n, &base, &e))
+			return repo_failed(v, &e);
+		if (id ? id_equal(&have, id) : !id_equal(&have, &base))
+			return 1;
+	}
+	if (!t->resume || !id)
+		return 0;
+	if (tree_chunk(t->resume, n, &have, &e))
+		return repo_failed(v, &e);
+	if (!id_equal(&have, id))
+		return 0;
+	return collect(t, n, 1, id, &e) ? repo_failed(v, &e) : 1;
+}
+
+int repo_target_ref(struct volume *v, uint64_t off, uint32_t len, const struct id *id)
+{
+	struct repo_target *t = v->priv;
+	struct id leaf[LEAVES_MAX];
+	struct err e = { 0 };
+	int r;
+
+	if (off % t->cs || len != chunk_len(t, t->size, off / t->cs))
+		return volume_fail(v, EBADMSG, "%u bytes at %llu are not one chunk", len, (unsigned long long)off);
+	r = store_has(t->at->store, id, &e);
+	if (r < 0)
+		return repo_failed(v, &e);
+	/* It must be a chunk of this length, not just any record. */
+	if (!r || store_leaves(t->at->store, id, len, leaf, &e))
+		return e.code == DM_ENV ? repo_failed(v, &e) : 0;
+	return collect(t, off / t->cs, 1, id, &e) ? repo_failed(v, &e) : 1;
+}
+
+/* --- making it durable */
+
+/* All of the group that write to this site; with its lock held. */
+static int merge_members(struct volume_group *g, const struct driver *drv, struct repo_site *rs, bool *changed,
+    struct err *e)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		struct repo_target *t = g->member[i]->priv;
+
+		if (g->member[i]->drv != drv || t->at != rs)
+			continue;
+		if (merge(t, e))
+			return -1;
+		if (!t->disk->has_partial || !id_equal(&t->disk->partial, &t->root)) {
+			t->disk->has_partial = true;
+			t->disk->partial = t->root;
+			*changed = true;
+		}
+	}
+	return 0;
+}
+
+static int flush_site(struct volume_group *g, const struct driver *drv, struct repo_site *rs, uint32_t epoch,
+    struct err *e)
+{
+	bool changed = false;
+	int r;
+
+	pthread_mutex_lock(&rs->lock);
+	r = merge_members(g, drv, rs, &changed, e);
+	if (!r)
+		r = store_flush(rs->store, e);
+	if (!r && changed) {
+		rs->session->epoch = epoch;
+		r = session_save(rs->site, rs->session, e);
+	}
+	pthread_mutex_unlock(&rs->lock);
+	return r;
+}
+
+int repo_target_flush(struct volume_group *g, const struct driver *drv, uint32_t epoch)
+{
+	struct repo_group *rg = g->shared;
+	struct err e = { 0 };
+
+	for (struct repo_site *rs = rg->sites; rs; rs = rs->next)
+		if (flush_site(g, drv, rs, epoch, &e)) {
+			for (size_t i = 0; i < g->n; i++)
+				if (g->member[i]->drv == drv)
+					return repo_failed(g->member[i], &e);
+			return -EIO;
+		}
+	return 0;
+}
+
+static int finalize(struct repo_target *t, const struct id *source_root, struct err *e)
+{
+	struct session_disk *d = t->disk;
+	char want[80], have[80];
+	int algo = t->at->site->algo;
+
+	if (merge(t, e))
+		return -1;
+	if (source_root && !id_equal(source_root, &t->root))
+		return err_set(e, DM_NO, "disk %s: what was written is not what the source read: root %s, "
+		    "the source says %s", d->name, id_format(algo, &t->root, have),
+		    id_format(algo, source_root, want));
+	if (store_flush(t->at->store, e))
+		return -1;
+	d->has_partial = d->has_final = true;
+	d->partial = d->final = t->root;
+	return session_save(t->at->site, t->at->session, e);
+}
+
+int repo_target_finalize(struct volume *v, const struct id *source_root, struct volume_final *f)
+{
+	struct repo_target *t = v->priv;
+	struct err e = { 0 };
+	uint64_t all, others = 0;
+	int r;
+
+	pthread_mutex_lock(&t->at->lock);
+	r = finalize(t, source_root, &e);
+	/* Nodes and tables are no disk's own: who comes first bears them. */
+	all = store_added(t->at->store);
+	for (size_t i = 0; i < v->group->n; i++) {
+		struct repo_target *o = v->group->member[i]->priv;
+
+		if (o != t && v->group->member[i]->drv == v->drv && o->at == t->at && !o->disk->has_final)
+			others += o->added;
+	}
+	f->stored = all - others > t->at->reported ? all - others - t->at->reported : 0;
+	t->at->reported += f->stored;
+	pthread_mutex_unlock(&t->at->lock);
+	if (r)
+		return repo_failed(v, &e);
+	f->point = repo_point(t->at->site, &t->root);
+	f->has_root = true;
+	f->root = t->root;
+	return 0;
+}
