@@ -275,7 +275,9 @@ static int hello_make(struct emit *m, struct err *e)
 		if (volume_open(&m->disk[i].vol, g->arg[i].uri, &how, e) < 0)
 			return -1;
 		d->size = volume_size(m->disk[i].vol);
-		d->block = volume_limits(m->disk[i].vol).min;
+		d->block = 512;
+		if (volume_limits(m->disk[i].vol).preferred <= 4096)
+			d->block = volume_limits(m->disk[i].vol).preferred;
 		d->target_point = volume_point(m->disk[i].vol, &frozen);
 		if (!d->target_point)
 			return volume_error(m->disk[i].vol, e);
