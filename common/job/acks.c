@@ -12,7 +12,7 @@
 #include "job/ack_feed.h"
 
 #define QUEUE_MAX MIB(1)	/* on standard output, before acks_begin waits */
-#define LINGER_MS 3000		/* for the last acks into a FIFO */
+#define LINGER_MS 1000		/* for the last acks into a FIFO */
 
 struct acks {
 	struct ack_feed *feed;

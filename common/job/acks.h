@@ -17,7 +17,7 @@ struct acks *acks_new(const char *path, struct cause *c, struct err *e);
 struct frame_out *acks_begin(struct acks *a);
 void acks_end(struct acks *a);
 /* Write what is left: to a FIFO, for as long as its reader takes it but not
- * longer than some seconds.  Frees.  0, or -1 with *e when they could not all
+ * longer than a second.  Frees.  0, or -1 with *e when they could not all
  * be delivered on standard output. */
 int acks_close(struct acks *a, struct err *e);
 

@@ -15,7 +15,9 @@
 #include "volume/volume.h"
 
 #define APPLY_JOBS 256u
-#define APPLY_BYTES MIB(32)	/* of payload, waiting or under way */
+/* Payload waiting or under way: enough to keep the workers busy; more would
+ * only leave the caches. */
+#define APPLY_BYTES(threads) min64(MIB(32), MIB(4) * (threads))
 
 struct apply_job {
 	struct apply_job *next;

@@ -22,7 +22,7 @@ struct apply_job *apply_job_new(struct apply *a, struct err *e)
 	struct apply_job *j = NULL;
 
 	pthread_mutex_lock(&a->lock);
-	while (!cause_set(a->cause) && (!a->free || a->queued > APPLY_BYTES))
+	while (!cause_set(a->cause) && (!a->free || a->queued > APPLY_BYTES(a->how->threads)))
 		pthread_cond_wait(&a->room, &a->lock);
 	if (!cause_set(a->cause)) {
 		j = a->free;
