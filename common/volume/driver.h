@@ -38,6 +38,7 @@ struct driver {
 	int (*write)(struct volume *v, const void *p, size_t len, uint64_t off);	/* NULL: only put, or no target */
 	int (*zero)(struct volume *v, uint64_t off, uint64_t len);	/* NULL: core writes zeros */
 	int (*extents)(struct volume *v, const char *since, uint64_t off, uint64_t len, struct extents *out);	/* NULL: all DATA, since refused */
+	char *(*base_point)(struct volume *v, const char *since);	/* NULL: since is refused */
 	int (*put)(struct volume *v, struct volume_chunk *c);	/* NULL: write/zero pieces */
 	int (*put_zero)(struct volume *v, uint64_t off, uint64_t len, uint32_t epoch);	/* NULL: zero */
 	int (*held)(struct volume *v, uint64_t off, uint32_t len, const struct id *id);	/* NULL: 0 */

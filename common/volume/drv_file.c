@@ -210,6 +210,7 @@ const struct driver drv_file = {
 	.write = file_write,
 	.zero = file_zero,
 	.extents = file_extents,
+	.base_point = file_base_point,
 	.flush = file_flush,
 	.point = file_point,
 	.finalize = file_finalize,

@@ -58,6 +58,7 @@ struct file_target {
 /* The older of a pair of clones. */
 struct file_base {
 	char *name;		/* as asked for */
+	char *point;		/* its identity, ctime included */
 	int fd;
 	uint64_t size;
 };
@@ -74,6 +75,7 @@ struct file_vol {
 
 /* drv_file_map.c */
 int file_extents(struct volume *v, const char *since, uint64_t off, uint64_t len, struct extents *out);
+char *file_base_point(struct volume *v, const char *since);
 void file_base_close(struct file_base *b);
 
 /* drv_file_use.c: 0, or DM_NO with who uses it. */

@@ -192,7 +192,8 @@ void file_base_close(struct file_base *b)
 	fd_close(b->fd);
 	b->fd = -1;
 	free(b->name);
-	b->name = NULL;
+	free(b->point);
+	b->name = b->point = NULL;
 }
 
 /* The older clone: "PATH", or "file:DEV:INO:SIZE:MTIME:CTIME@PATH", which must
@@ -202,8 +203,6 @@ static int base_open(struct volume *v, struct file_vol *f, const char *since)
 	const char *at = !strncmp(since, "file:", 5) ? strchr(since, '@') : NULL;
 	const char *path = at ? at + 1 : !strncmp(since, "file:", 5) ? since + 5 : since;
 	struct stat st, now;
-	char *identity;
-	bool same;
 
 	if (f->base.name && !strcmp(f->base.name, since))
 		return 0;
@@ -215,10 +214,9 @@ static int base_open(struct volume *v, struct file_vol *f, const char *since)
 		return volume_fail(v, errno, "stat");
 	if (!S_ISREG(st.st_mode) || !S_ISREG(now.st_mode) || st.st_dev != now.st_dev)
 		return volume_fail(v, ESTALE, "the base %s is no clone: not a file of the same file system", path);
-	identity = file_identity(&st, (uint64_t)st.st_size, true);
-	same = !at || !strncmp(identity, since, (size_t)(at - since));
-	free(identity);
-	if (!same)
+	f->base.point = file_identity(&st, (uint64_t)st.st_size, true);
+	if (at && (strlen(f->base.point) != (size_t)(at - since) ||
+	    memcmp(f->base.point, since, (size_t)(at - since)) != 0))
 		return volume_fail(v, ESTALE, "the base %s is no longer what it was", path);
 	f->base.size = (uint64_t)st.st_size;
 	f->base.name = x_strdup(since);
@@ -252,6 +250,33 @@ static int map_pair(struct volume *v, struct file_vol *f, uint64_t off, uint64_t
 	return r;
 }
 
+static int no_device_map(struct volume *v)
+{
+	return volume_fail(v, ENOTSUP, "a block device does not record what changed; "
+	    "use --against, --state or --extents");
+}
+
+/* Also asks both maps for their first page, so that a file system that has
+ * none is known before anything was sent. */
+char *file_base_point(struct volume *v, const char *since)
+{
+	struct file_vol *f = v->priv;
+	struct extents x = { 0 };
+	char *point = NULL;
+	int r = f->device ? no_device_map(v) : 0;
+
+	pthread_mutex_lock(&f->lock);
+	if (r == 0)
+		r = base_open(v, f, since);
+	if (r == 0)
+		r = map_pair(v, f, 0, min64(v->size, 4096), &x);
+	if (r == 0)
+		point = x_strdup(f->base.point);
+	pthread_mutex_unlock(&f->lock);
+	extents_free(&x);
+	return point;
+}
+
 int file_extents(struct volume *v, const char *since, uint64_t off, uint64_t len,
     struct extents *out)
 {
@@ -260,8 +285,7 @@ int file_extents(struct volume *v, const char *since, uint64_t off, uint64_t len
 
 	if (f->device) {
 		if (since)
-			return volume_fail(v, ENOTSUP, "a block device does not record what changed; "
-			    "use --against, --state or --extents");
+			return no_device_map(v);
 		extents_add(out, off, len, EXT_DATA);
 		return 0;
 	}

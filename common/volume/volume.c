@@ -211,6 +211,19 @@ static int check_tiling(struct volume *v, const char *since, uint64_t off, uint6
 	return 0;
 }
 
+static int no_tracker(struct volume *v)
+{
+	return volume_fail(v, ENOTSUP, "cannot tell what changed; use --against or --state");
+}
+
+char *volume_base_point(struct volume *v, const char *since)
+{
+	if (v->drv->base_point)
+		return v->drv->base_point(v, since);
+	no_tracker(v);
+	return NULL;
+}
+
 int volume_extents(struct volume *v, const char *since, uint64_t off, uint64_t len,
     struct extents *out)
 {
@@ -221,7 +234,7 @@ int volume_extents(struct volume *v, const char *since, uint64_t off, uint64_t l
 		return r;
 	if (!v->drv->extents) {
 		if (since)
-			return volume_fail(v, ENOTSUP, "cannot tell what changed; use --against or --state");
+			return no_tracker(v);
 		extents_add(out, off, len, EXT_DATA);
 		return 0;
 	}

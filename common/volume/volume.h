@@ -86,6 +86,9 @@ const char *volume_uri(const struct volume *v);
  * the answer tiles the range.  -ESTALE: the point is lost, foreign or
  * doubtful; -ENOTSUP: this volume cannot tell. */
 int volume_extents(struct volume *v, const char *since, uint64_t off, uint64_t len, struct extents *out);
+/* The name under which a catalog knows the point `since' (an allocation), or
+ * NULL: it is lost, foreign or doubtful, volume_error says how. */
+char *volume_base_point(struct volume *v, const char *since);
 int volume_read(struct volume *v, void *p, size_t len, uint64_t off);
 int volume_write(struct volume *v, const void *p, size_t len, uint64_t off);
 int volume_zero(struct volume *v, uint64_t off, uint64_t len);

@@ -33,8 +33,9 @@ def settings: {
 	streams: count(1; 64), window: size, interval: size,
 	schedule: record({every: duration}; ["every"]),
 	retention: record({
-		last: count(1; 100000), within: duration, daily: count(1; 100000),
-		weekly: count(1; 100000), monthly: count(1; 100000)
+		last: count(1; 100000), hourly: count(1; 100000), daily: count(1; 100000),
+		weekly: count(1; 100000), monthly: count(1; 100000), yearly: count(1; 100000),
+		within: duration
 	}; []),
 	recovery: {kind: "anything"}
 };

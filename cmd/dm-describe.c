@@ -1,0 +1,43 @@
+/* dm-describe: extents become descriptors. */
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/fdio.h"
+#include "base/opt.h"
+#include "job/abort.h"
+#include "job/describe_stream.h"
+
+int main(int argc, char **argv)
+{
+	bool digest = false;
+	uint64_t chunk_size = 0;
+	const struct opt opts[] = {
+		{ "chunk-size", 'c', OPT_SIZE, &chunk_size, "SIZE",
+		    "grid to cut on, a power of two (as the input says)", CHUNK_MIN, CHUNK_MAX },
+		{ "digest", 'd', OPT_FLAG, &digest, NULL,
+		    "read the chunks from VOLUME and name their content", 0, 0 },
+		{ 0 },
+	};
+	const struct opt_prog prog = { "dm-describe", "[--digest [NAME=]VOLUME ...]",
+		"Turn the extents on standard input into descriptors.", opts, 0, (size_t)-1 };
+	struct describe_opts how = { 0 };
+	struct err e = { 0 };
+	struct frame_out *o;
+	int r = -1;
+
+	fd_startup();
+	opt_parse(&prog, argc, argv, &how.volume, &how.nvolumes, NULL);
+	if (digest != (how.nvolumes > 0))
+		opt_die(digest ? "--digest needs the volumes to read" :
+		    "volumes are read with --digest only");
+	if (chunk_size && !is_pow2(chunk_size))
+		opt_die("--chunk-size: a power of two");
+	how.chunk_size = (uint32_t)chunk_size;
+	o = frame_out_new(STDOUT_FILENO, "output", &e);
+	if (o)
+		r = describe_stream(STDIN_FILENO, o, STDOUT_FILENO, &how, &e);
+	if (r != 0 && !abort_send(o, &e))
+		err_report(&e);
+	frame_out_free(o);
+	return e.code;
+}
