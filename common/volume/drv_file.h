@@ -50,6 +50,7 @@ struct file_target {
 	bool fresh;		/* all of it reads as zeros until written */
 	bool prepared;		/* open did what must come before the first write */
 	_Atomic bool no_punch, no_zeroout;
+	pthread_mutex_t turn;	/* to write to a regular file */
 	pthread_mutex_t lock;	/* of what follows, and of begin */
 	struct iset *covered;	/* full iterations: bytes written or zeroed */
 	uint64_t dirty, dirty_lo, dirty_hi;	/* bytes and range since writeback was last started */

@@ -138,6 +138,7 @@ int file_open_target(struct volume *v, const struct uri *u, const struct volume_
 
 	f->target = x_alloc(sizeof(*f->target));
 	pthread_mutex_init(&f->target->lock, NULL);
+	pthread_mutex_init(&f->target->turn, NULL);
 	f->target->full = how->full;
 	if (stat(u->path, &st) == 0 && S_ISDIR(st.st_mode))
 		return file_open_dir(v, u->path, how);
@@ -155,6 +156,7 @@ void file_close_target(struct file_vol *f)
 	file_record_free(&t->record);
 	iset_free(t->covered);
 	pthread_mutex_destroy(&t->lock);
+	pthread_mutex_destroy(&t->turn);
 	free(t->path);
 	free(t->record_path);
 	free(t->dir);
@@ -254,6 +256,20 @@ static void account(struct file_vol *f, uint64_t off, uint64_t len)
 		(void)sync_file_range(f->fd, (off_t)lo, (off_t)(hi - lo), SYNC_FILE_RANGE_WRITE);
 }
 
+/* The kernel lets one writer at a time into a regular file, and the others
+ * spin for it; here they sleep. */
+static int write_bytes(struct file_vol *f, const void *p, size_t len, uint64_t off, bool sparse)
+{
+	int r;
+
+	if (!f->device)
+		pthread_mutex_lock(&f->target->turn);
+	r = sparse ? file_write_sparse(f->fd, p, len, off) : fd_pwrite_full(f->fd, p, len, off);
+	if (!f->device)
+		pthread_mutex_unlock(&f->target->turn);
+	return r;
+}
+
 int file_write(struct volume *v, const void *p, size_t len, uint64_t off)
 {
 	struct file_vol *f = v->priv;
@@ -264,8 +280,7 @@ int file_write(struct volume *v, const void *p, size_t len, uint64_t off)
 		r = claim(v, f->target, off, len, &untouched);
 	if (r != 0)
 		return r;
-	r = untouched ? file_write_sparse(f->fd, p, len, off) : fd_pwrite_full(f->fd, p, len, off);
-	if (r != 0)
+	if (write_bytes(f, p, len, off, untouched) != 0)
 		return volume_fail(v, errno, "write at %" PRIu64, off);
 	account(f, off, len);
 	return 0;
