@@ -86,7 +86,8 @@ static int summary(const struct args *a, const struct apply_sum *s, int64_t ns, 
 }
 
 /* Say why it failed: to the readers of acks, and to the person when nobody
- * behind us will. */
+ * behind us will.  A reader that has gone either took our word with it or
+ * spoke for itself. */
 static void tell(const struct args *a, struct acks *acks, const struct err *e)
 {
 	struct frame_out *o = e->quiet ? NULL : acks_begin(acks);
@@ -98,7 +99,7 @@ static void tell(const struct args *a, struct acks *acks, const struct err *e)
 		acks_end(acks);
 	}
 	if (acks_close(acks, &lost) < 0)
-		told = false;
+		told = lost.quiet;
 	if (a->last || !told)
 		err_report(e);
 }

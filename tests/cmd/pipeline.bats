@@ -128,7 +128,7 @@ comes_back() {
 	poke disk.raw $((12 << 20)) 4096
 	poke disk.raw $((40 << 20)) 65536
 	poke_zero disk.raw $((2 << 20)) 1048576
-	printf '%s\n' "$((12 << 20)) 4096" "$((40 << 20)) 65536 data" "$((2 << 20)) 1048576 zero" >plain
+	printf '%s\n' "$((2 << 20)) 1048576 zero" "$((12 << 20)) 4096" "$((40 << 20)) 65536 data" >plain
 	root=$(record site w '.disks[0].root')
 	iterate site w "dm-changed --extents plain --base $root disk.raw" disk.raw
 	[ "$(record site w '.changed | tonumber')" -lt 2000000 ]

@@ -38,9 +38,9 @@ scan() {
 	iterate "$1" "$2" "dm-recover --ids --at latest $1 $2 | dm-changed --against - ${*:3}" "${@:3}"
 }
 
-# recover SITE WORKLOAD AT TARGET...
+# recover SITE WORKLOAD AT NAME=TARGET...: these disks.
 recover() {
-	pipeline 0 "dm-recover --at $3 $1 $2 |
+	pipeline 0 "dm-recover --at $3 $(printf -- '--disk %s ' "${@:4}" | sed 's/=[^ ]*//g')$1 $2 |
 		dm-window --acks acks |
 		dm-recv -- dm-send repo:$1 |
 		dm-write --acks acks ${*:4}"
