@@ -159,6 +159,9 @@ static int sweep_marked(struct prune *p, bool more, bool sweep, struct err *e)
 		rc = prune_sweep(p, &m, e);
 	if (rc == 0)
 		rc = prune_doom(p, &m, more, e);
+	/* Nothing to delete and nothing to wait for: small packs can be merged. */
+	if (rc == 0 && more && !sweep && p->report->doomed == 0)
+		rc = prune_sweep(p, &m, e);
 	mark_end(&m);
 	return rc;
 }

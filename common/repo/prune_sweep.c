@@ -104,15 +104,16 @@ static uint64_t record_bytes(const struct index_pack *p)
 
 static void choose(struct sweep *w)
 {
-	size_t small = 0;
+	size_t mix = 0;
 
 	for (size_t i = 0; i < w->n; i++) {
 		struct pack_use *u = &w->use[i];
 
 		u->rewrite = u->live * 100 < record_bytes(&u->pack) * LIVE_PERCENT || !u->live;
-		small += !u->rewrite && u->pack.size < SMALL;
+		mix += u->live && (u->rewrite || u->pack.size < SMALL);
 	}
-	for (size_t i = 0; small > 1 && i < w->n; i++)
+	/* A small one alone has nothing to be merged with. */
+	for (size_t i = 0; mix > 1 && i < w->n; i++)
 		w->use[i].rewrite |= w->use[i].pack.size < SMALL;
 }
 

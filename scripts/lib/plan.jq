@@ -33,9 +33,8 @@ def settings: {
 	streams: count(1; 64), window: size, interval: size,
 	schedule: record({every: duration}; ["every"]),
 	retention: record({
-		last: count(1; 100000), hourly: count(1; 100000), daily: count(1; 100000),
-		weekly: count(1; 100000), monthly: count(1; 100000), yearly: count(1; 100000),
-		within: duration
+		last: count(1; 100000), within: duration, daily: count(1; 100000),
+		weekly: count(1; 100000), monthly: count(1; 100000)
 	}; []),
 	recovery: {kind: "anything"}
 };

@@ -1,0 +1,8 @@
+# Programs that die, and disks that fail, at any moment: longer runs of the
+# same are tests/fault/kill-rounds and tests/fault/crash-points by hand.
+load ../lib/common
+
+@test "one program of the pipeline is killed, 150 times" {
+	run -0 "$DM_TOP/tests/fault/kill-rounds" 150
+	echo "$output"
+}
