@@ -60,7 +60,11 @@ static int take_durable(struct commit *c, const struct frame *f, struct err *e)
 	if (f->epoch < c->durable_epoch)
 		return err_set(e, DM_BAD, "input: epoch %u durable after epoch %u", f->epoch,
 		    c->durable_epoch);
+	if (count < c->durable || count > iset_count(c->done))
+		return err_set(e, DM_BAD, "input: %llu chunks durable of %llu acknowledged",
+		    (unsigned long long)count, (unsigned long long)iset_count(c->done));
 	c->durable_epoch = f->epoch;
+	c->durable = count;
 	return 0;
 }
 

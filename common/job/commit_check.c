@@ -137,6 +137,9 @@ int commit_check_end(struct commit *c, const struct tally *end, struct err *e)
 	if (c->last_epoch > c->durable_epoch)
 		return err_set(e, DM_BAD, "input: epoch %u was written but never durable",
 		    c->last_epoch);
+	if (c->durable != end->count)
+		return err_set(e, DM_BAD, "input: %llu chunks of %llu are durable",
+		    (unsigned long long)c->durable, (unsigned long long)end->count);
 	for (uint32_t i = 0; i < c->hello.ndisks; i++)
 		if (check_disk(c, i, e))
 			return -1;

@@ -31,6 +31,7 @@ struct commit {
 	struct iset *done;		/* indices acknowledged */
 	struct tally tally;
 	uint32_t last_epoch, durable_epoch;
+	uint64_t durable;		/* indices, as DURABLE tells */
 	struct frame end;		/* kept: goes on only once committed */
 	bool end_kept;
 };

@@ -1,0 +1,307 @@
+# dm-checkpoint: sites, what is sealed and what is refused, looking after it.
+load ../lib/common
+load ../lib/volumes
+
+setup() {
+	dm_setup
+	image_random a.raw 3M
+	truncate -s 8M a.raw
+	exits 0 dm-checkpoint init site
+}
+teardown() { dm_teardown; }
+
+# store FILE [SITE]: write it whole, the acks are in acks.bin.
+store() {
+	dm-send --all vdb="$1" | dm-write "repo:${2:-site}" >acks.bin
+}
+
+# seal [OPTION...]: make a checkpoint of web1 from acks.bin.
+seal() {
+	dm-checkpoint commit --workload web1 "$@" site <acks.bin
+}
+
+# checkpoint FILE: both.
+checkpoint() {
+	store "$1" && seal
+}
+
+# count: checkpoints of web1.
+count() {
+	dm-checkpoint list --json site web1 | jq length
+}
+
+@test "init makes a site once" {
+	exits 1 dm-checkpoint init site
+	one_line "is a site already"
+	exits 0 dm-checkpoint init --chunk-size 64K --hash blake2b --level 3 other
+	exits 2 dm-checkpoint init --chunk-size 3M x
+	exits 2 dm-checkpoint init --chunk-size 100000 x
+	exits 2 dm-checkpoint init --hash md5 x
+	[ ! -e x ]
+	exits 1 dm-checkpoint list none
+}
+
+@test "commands and options that do not exist" {
+	exits 2 dm-checkpoint
+	exits 2 dm-checkpoint frobnicate site
+	one_line frobnicate
+	exits 2 dm-checkpoint list --frob site
+	exits 2 dm-checkpoint commit site </dev/null
+	one_line --workload
+	exits 2 dm-checkpoint commit --workload ../x site </dev/null
+	exits 0 dm-checkpoint --help
+	for c in init commit list show verify prune pin unpin sessions abandon stats reindex; do
+		exits 0 dm-checkpoint $c --help
+		[[ $output == *"dm-checkpoint $c"* ]]
+	done
+}
+
+@test "an empty site lists nothing" {
+	exits 0 dm-checkpoint list site
+	[ -z "$output" ]
+	[ "$(dm-checkpoint list --json site)" = "[]" ]
+	exits 1 dm-checkpoint show site web1
+	one_line "no checkpoint of web1"
+}
+
+@test "a checkpoint is listed and shown" {
+	checkpoint a.raw
+	exits 0 dm-checkpoint list site
+	[[ $output == *web1*full*"3.0 MiB"* ]]
+	dm-checkpoint show --json site web1 >c.json
+	[ "$(jq -r '[.workload, .seq, .parent, .kind, (.disks | length), .pinned] | join(" ")' c.json)" = \
+	    "web1 1 0 full 1 false" ]
+	[ "$(jq -r '.disks[0] | [.name, .size, .changed] | join(" ")' c.json)" = "vdb 8388608 3145728" ]
+	[ "$(jq -r '.disks[0].point' c.json)" = "root:$(jq -r '.disks[0].root' c.json)" ]
+	exits 0 dm-checkpoint show site web1
+	[[ $output == *"checkpoint 1"*"disk vdb"* ]]
+	[ -z "$(ls site/open)" ]
+}
+
+@test "commit is quiet, or tells one line" {
+	store a.raw
+	exits 0 seal
+	[ -z "$output" ]
+	store a.raw
+	exits 0 seal --verbose
+	[[ $output == "web1: checkpoint 2, full, 1 disk, 3.0 MiB changed"* ]]
+}
+
+@test "points in time" {
+	for t in 2026-01-01T00:00Z 2026-02-01T00:00Z 2026-03-01T00:00Z; do
+		store a.raw
+		seal --time $t
+	done
+	at() { dm-checkpoint show --json --at "$1" site web1 | jq .seq; }
+	[ "$(at latest)" = 3 ]
+	[ "$(at 2)" = 2 ]
+	[ "$(at 2026-02-14)" = 2 ]
+	[ "$(at 2026-02-01T00:00Z)" = 2 ]
+	[ "$(at 2026-01-31T23:59:59Z)" = 1 ]
+	exits 1 dm-checkpoint show --at 2025-01-01 site web1
+	one_line "2026-01-01T00:00:00Z"
+	exits 1 dm-checkpoint show --at 4 site web1
+	one_line "from 1 to 3"
+	exits 2 dm-checkpoint show --at sometime site web1
+}
+
+@test "recovery configuration is kept with the checkpoint" {
+	store a.raw
+	echo '{"boot": "uefi", "nics": [{"mac": "52:54:00:12:34:56"}]}' >r.json
+	seal --recovery r.json
+	[ "$(dm-checkpoint show --json site web1 | jq -c .recovery)" = "$(jq -c . r.json)" ]
+	echo '[1]' >list.json
+	exits 2 seal --recovery list.json
+	echo '{"a": 1,' >torn.json
+	exits 2 seal --recovery torn.json
+	one_line torn.json
+	exits 2 seal --recovery absent.json
+	[ "$(count)" -eq 1 ]
+}
+
+@test "the same acks again change nothing" {
+	checkpoint a.raw
+	exits 0 seal
+	[ "$(count)" -eq 1 ]
+}
+
+@test "any cut is a failure and publishes nothing" {
+	store a.raw
+	size=$(stat -c %s acks.bin)
+	for ((i = 0; i < size; i += 61)); do
+		head -c $i acks.bin >cut.bin
+		exits 4 dm-checkpoint commit --workload web1 site <cut.bin
+		one_line "before its END"
+	done
+	[ "$(count)" -eq 0 ]
+	exits 0 seal
+}
+
+@test "any flipped byte is refused" {
+	store a.raw
+	size=$(stat -c %s acks.bin)
+	for ((i = 0; i < size; i += 53)); do
+		cp acks.bin bad.bin
+		byte=$(od -An -tu1 -j $i -N1 acks.bin)
+		printf "\\x$(printf %x $((byte ^ 16)))" | dd of=bad.bin bs=1 seek=$i conv=notrunc status=none
+		exits 3 dm-checkpoint commit --workload web1 site <bad.bin
+	done
+	[ "$(count)" -eq 0 ]
+}
+
+@test "more after END is refused" {
+	store a.raw
+	cat acks.bin acks.bin >more.bin
+	exits 3 dm-checkpoint commit --workload web1 site <more.bin
+	[ "$(count)" -eq 0 ]
+}
+
+@test "what is not there any more is not referred to" {
+	store a.raw
+	rm site/chunks/packs/*/*.pack
+	exits 1 seal
+	one_line vdb
+	[ "$(count)" -eq 0 ]
+}
+
+@test "a state that is stored but in no session of the site is refused" {
+	store a.raw
+	dm-checkpoint abandon site
+	exits 1 seal
+	one_line session
+	[ "$(count)" -eq 0 ]
+}
+
+@test "changes must start from the latest checkpoint" {
+	checkpoint a.raw
+	cp a.raw b.raw
+	poke b.raw 1000000 4096
+	checkpoint b.raw
+	poke b.raw 2000000 4096
+	checkpoint b.raw
+	exits 0 dm-checkpoint init copy
+	copy() {
+		dm-recover "$@" site web1 | dm-send repo:site | dm-write repo:copy |
+			dm-checkpoint commit --workload web1 copy
+	}
+	exits 1 copy --at 3 --since 2
+	one_line "full iteration"
+	exits 0 copy --at 1
+	exits 0 copy --at 2 --since 1
+	exits 1 copy --at 3 --since 1
+	one_line "start from checkpoint 1" "checkpoint 2"
+	exits 0 copy --at 3 --since 2
+	[ "$(dm-checkpoint list --json copy | jq -c 'map(.kind)')" = '["full","incremental","incremental"]' ]
+	for i in 1 2 3; do
+		[ "$(dm-checkpoint show --json --at $i site web1 | jq .disks[0].root)" = \
+		    "$(dm-checkpoint show --json --at $i copy web1 | jq .disks[0].root)" ]
+	done
+}
+
+@test "one iteration of a workload at a time" {
+	mkfifo slow
+	dm-checkpoint commit --workload web1 site <slow 2>first.err &
+	pid=$!
+	exec 9>slow
+	running() {
+		local code=0
+		dm-checkpoint commit --workload web1 site </dev/null 2>second.err || code=$?
+		[ "$code" -eq 1 ]
+	}
+	wait_for running
+	[ "$(cat second.err)" = "dm-checkpoint: another iteration of web1 is running" ]
+	exits 4 dm-checkpoint commit --workload db1 site </dev/null
+	exec 9>&-
+	code=0
+	wait $pid || code=$?
+	[ "$code" -eq 4 ]
+}
+
+@test "the first cause is told once and passed back to the FIFO" {
+	mkfifo acks
+	cat acks >back.bin &
+	pid=$!
+	exits 4 within 20 bash -c 'head -c 5000000 a.raw >/dev/null; dm-send --all vdb=nowhere.raw |
+		dm-write repo:site | dm-checkpoint commit --acks acks --workload web1 site'
+	one_line "dm-send" "nowhere.raw"
+	wait $pid
+	[ "$(dm-json <back.bin | jq -r 'select(.type == "abort").text')" = "$err" ]
+}
+
+@test "acks go on to the FIFO, END with the checkpoint" {
+	store a.raw
+	mkfifo acks
+	cat acks >back.bin &
+	pid=$!
+	exits 0 within 20 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
+	wait $pid
+	[ "$(dm-json <back.bin | jq -c 'del(.service_us)')" = "$(dm-json <acks.bin | jq -c 'del(.service_us)')" ]
+	exits 0 within 20 bash -c 'dm-checkpoint commit --workload web1 --acks - site <acks.bin >out.bin'
+	[ "$(dm-json <out.bin | tail -1 | jq -r .type)" = end ]
+}
+
+@test "a FIFO that nobody reads does not hold up a checkpoint" {
+	store a.raw
+	mkfifo acks
+	exits 0 within 20 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
+	[ "$(count)" -eq 1 ]
+	exits 2 dm-checkpoint commit --workload web1 --acks absent site <acks.bin
+}
+
+@test "a reader of the FIFO that goes away does not either" {
+	store a.raw
+	mkfifo acks
+	head -c 10 acks >/dev/null &
+	exits 0 within 20 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
+	[ "$(count)" -eq 1 ]
+}
+
+@test "interrupted sessions are listed and given up" {
+	store a.raw
+	[ "$(dm-checkpoint sessions --json site | jq -c '[length, .[0].alive, .[0].disks[0]]')" = '[1,false,"vdb"]' ]
+	exits 0 dm-checkpoint sessions site
+	[[ $output == *interrupted* ]]
+	exits 2 dm-checkpoint abandon site nonsense
+	exits 0 dm-checkpoint abandon site "$(dm-checkpoint sessions --json site | jq -r '.[0].session')"
+	[ "$(dm-checkpoint sessions --json site)" = "[]" ]
+	exits 0 dm-checkpoint abandon site
+}
+
+@test "a damaged record is told, and hides no other" {
+	checkpoint a.raw
+	checkpoint a.raw
+	sed -i 's/"full"/"fool"/' site/catalog/web1/1.json
+	exits 3 dm-checkpoint list site
+	one_line catalog/web1/1.json kind
+	exits 0 dm-checkpoint show site web1
+	exits 0 dm-checkpoint show --at 2 site web1
+}
+
+@test "verify finds damage and names what it costs" {
+	checkpoint a.raw
+	exits 0 dm-checkpoint verify site
+	[[ $output == *"1 checkpoints"* ]]
+	pack=$(find site/chunks/packs -name '*.pack' -size +1M)
+	poke "$pack" 1500000 16
+	exits 1 dm-checkpoint verify --json site
+	[ "$(jq -c '[.ok, (.damaged | length), .affected[0].workload, .affected[0].seq, .affected[0].disk]' <.out)" = \
+	    '[false,1,"web1",1,"vdb"]' ]
+	checkpoint a.raw		# stores the chunk anew
+	exits 0 dm-checkpoint verify site
+}
+
+@test "a deleted or rebuilt index loses nothing" {
+	checkpoint a.raw
+	rm -r site/chunks/index
+	exits 0 dm-checkpoint verify site
+	exits 0 dm-checkpoint reindex site
+	exits 0 dm-checkpoint verify site
+	exits 0 dm-checkpoint stats site
+	[ "$(dm-checkpoint stats --json site | jq .types.chunk.records)" -eq 3 ]
+}
+
+@test "output that cannot be written is a failure" {
+	checkpoint a.raw
+	exits 4 bash -c 'dm-checkpoint list site >/dev/full'
+	exits 4 bash -c 'dm-checkpoint show --json site web1 >/dev/full'
+}
