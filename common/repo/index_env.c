@@ -12,7 +12,6 @@
 #include "base/fdio.h"
 #include "repo/index_priv.h"
 
-#define MAP_START (256u << 20)
 #define DISTRUST "chunks/index.rebuild"
 
 #ifndef CIFS_SUPER_MAGIC
@@ -127,7 +126,7 @@ int index_env_open(struct site *s, const char *path, unsigned flags, bool make, 
 	if (check_local(path, e))
 		goto fail;
 	if ((rc = mdb_env_create(&ix->env)) || (rc = mdb_env_set_maxdbs(ix->env, 8)) ||
-	    (rc = mdb_env_set_maxreaders(ix->env, 1024)) || (rc = mdb_env_set_mapsize(ix->env, MAP_START)))
+	    (rc = mdb_env_set_maxreaders(ix->env, 1024)) || (rc = mdb_env_set_mapsize(ix->env, s->index_map)))
 		goto bad;
 	/* NOMETASYNC: a crash may take the last transaction back, and opening
 	 * ingests its packs again. */

@@ -17,6 +17,7 @@
 #define SITE_CONFIG "config"
 #define SITE_CONFIG_MAX 65536
 #define SITE_CHUNK (1u << 20)
+#define SITE_MAP (256u << 20)
 /* Room that prune may release first when the file system is full. */
 #define SITE_RESERVE (4u << 20)
 
@@ -47,6 +48,8 @@ static char *config_text(const struct site_options *o, const uint8_t id[16])
 	    "level", o->level ? o->level : 1, "features");
 	if (j && o->index_path)
 		json_object_set_new(j, "index", json_string(o->index_path));
+	if (j && o->index_map)
+		json_object_set_new(j, "index_map", json_integer((json_int_t)o->index_map));
 	text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 	json_decref(j);
 	return text;
@@ -145,6 +148,12 @@ static int config_read(struct site *s, const json_t *j, struct err *e)
 		return err_set(e, DM_BAD, "compression level %lld is not from 1 to 19", (long long)level);
 	s->chunk_size = (uint32_t)cs;
 	s->level = (int)level;
+	s->index_map = SITE_MAP;
+	if (json_object_get(j, "index_map")) {
+		s->index_map = (uint64_t)json_integer_value(json_object_get(j, "index_map"));
+		if (s->index_map < KIB(256) || s->index_map > GIB(1024))
+			return err_set(e, DM_BAD, "index_map is not from 256 KiB to 1 TiB");
+	}
 	index = json_string_value(json_object_get(j, "index"));
 	if (index && index[0] != '/')
 		return err_set(e, DM_BAD, "index path '%s' is not absolute", index);

@@ -17,6 +17,7 @@ struct site {
 	int algo;		/* enum id_algo */
 	int level;		/* zstd level for stored chunks */
 	char *index_path;	/* of the LMDB environment */
+	uint64_t index_map;	/* bytes its map has at first; it grows */
 };
 
 struct site_options {
@@ -24,6 +25,7 @@ struct site_options {
 	int algo;		/* 0: BLAKE3 */
 	int level;		/* 0: 1 */
 	const char *index_path;	/* NULL: inside the site */
+	uint64_t index_map;	/* 0: 256 MiB */
 };
 /* DM_NO when a site is there already. */
 int site_init(const char *path, const struct site_options *o, struct err *e);
