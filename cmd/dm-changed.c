@@ -5,8 +5,8 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/opt.h"
-#include "job/abort.h"
 #include "job/changes.h"
+#include "job/failure.h"
 
 static void warn(const char *text)
 {
@@ -72,8 +72,10 @@ int main(int argc, char **argv)
 	if (o && changes_open(&c, &opt, warn, &e) == 0)
 		(void)changes_emit(&c, o, STDOUT_FILENO, &e);
 	changes_close(&c);
-	if (e.code && !abort_send(o, &e))
+	if (e.code) {
+		failure_tell(o, STDOUT_FILENO, &e);
 		err_report(&e);
+	}
 	frame_out_free(o);
 	free_lists(&opt);
 	return e.code;

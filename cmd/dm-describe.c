@@ -4,8 +4,8 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/opt.h"
-#include "job/abort.h"
 #include "job/describe_stream.h"
+#include "job/failure.h"
 
 int main(int argc, char **argv)
 {
@@ -36,8 +36,10 @@ int main(int argc, char **argv)
 	o = frame_out_new(STDOUT_FILENO, "output", &e);
 	if (o)
 		r = describe_stream(STDIN_FILENO, o, STDOUT_FILENO, &how, &e);
-	if (r != 0 && !abort_send(o, &e))
+	if (r != 0) {
+		failure_tell(o, STDOUT_FILENO, &e);
 		err_report(&e);
+	}
 	frame_out_free(o);
 	return e.code;
 }

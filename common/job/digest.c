@@ -4,8 +4,8 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/pool.h"
-#include "base/uri.h"
 #include "job/digest.h"
+#include "job/grants.h"
 #include "job/lane.h"
 #include "volume/volume.h"
 
@@ -116,33 +116,35 @@ int digest_flush(struct digest *g, struct err *e)
 	return 0;
 }
 
-/* Open the volume and put it where its disk is. */
-static int grant(struct digest *g, const char *word, size_t nvolumes, struct err *e)
+/* Open the volume that serves a disk. */
+static int open_disk(struct digest *g, const struct grants *grants, uint32_t i, struct err *e)
 {
-	struct volume_how how = { .mode = VOL_READ };
-	const struct hello *h = g->hello;
-	const struct disk *d;
-	struct volume_arg a;
-	size_t i;
-	int r = -1;
+	const struct disk *d = &g->hello->disk[i];
+	const struct volume_arg *a = grants_find(grants, g->hello, i);
+	struct volume_how how = { .mode = VOL_READ, .disk = d->name };
 
-	if (volume_arg_parse(word, &a, e) != 0)
+	if (!a)
+		return err_set(e, DM_USAGE, "no volume named for disk %s", d->name);
+	how.point = d->flags & DF_FROZEN ? d->target_point : NULL;
+	if (volume_open(&g->v[i], a->uri, &how, e) != 0)
 		return -1;
-	d = hello_disk(h, a.name);
-	if (!d && nvolumes == 1 && h->ndisks == 1 && !a.named)
-		d = h->disk;
-	i = d ? (size_t)(d - h->disk) : 0;
-	how.disk = a.name;
-	how.point = d && (d->flags & DF_FROZEN) ? d->target_point : NULL;
-	if (!d)
-		err_set(e, DM_USAGE, "%s: the stream has no disk %s", word, a.name);
-	else if (g->v[i])
-		err_set(e, DM_USAGE, "%s: disk %s has a volume already", word, d->name);
-	else if (volume_open(&g->v[i], a.uri, &how, e) == 0)
-		r = volume_size(g->v[i]) == d->size ? 0 : err_set(e, DM_NO,
-		    "%s: has %llu bytes, disk %s has %llu", word,
+	if (volume_size(g->v[i]) != d->size)
+		return err_set(e, DM_NO, "%s: has %llu bytes, disk %s has %llu", a->uri,
 		    (unsigned long long)volume_size(g->v[i]), d->name, (unsigned long long)d->size);
-	volume_arg_free(&a);
+	return 0;
+}
+
+static int open_disks(struct digest *g, char **volume, size_t nvolumes, struct err *e)
+{
+	struct grants grants = { 0 };
+	const char *unused;
+	int r = grants_parse(&grants, volume, nvolumes, e);
+
+	if (r == 0 && (unused = grants_unused(&grants, g->hello)))
+		r = err_set(e, DM_USAGE, "the stream has no disk %s", unused);
+	for (uint32_t i = 0; r == 0 && i < g->hello->ndisks; i++)
+		r = open_disk(g, &grants, i, e);
+	grants_free(&grants);
 	return r;
 }
 
@@ -157,14 +159,8 @@ struct digest *digest_new(const struct hello *h, char **volume, size_t nvolumes,
 	g->sink = sink;
 	g->arg = arg;
 	g->v = x_array(h->ndisks, sizeof(*g->v));
-	for (size_t i = 0; i < nvolumes; i++)
-		if (grant(g, volume[i], nvolumes, e) != 0)
-			goto err0;
-	for (uint32_t i = 0; i < h->ndisks; i++)
-		if (!g->v[i]) {
-			err_set(e, DM_USAGE, "no volume named for disk %s", h->disk[i].name);
-			goto err0;
-		}
+	if (open_disks(g, volume, nvolumes, e) != 0)
+		goto err0;
 	g->crew = lane_crew_new(cpus < THREADS_MAX ? cpus : THREADS_MAX, e);
 	if (!g->crew)
 		goto err0;

@@ -189,25 +189,3 @@ refused() {
 	one_line --data
 	exits 2 dm-json file </dev/null
 }
-
-@test "dm-json and jq may stand at every place of a pipeline" {
-	head -c 9M /dev/urandom >disk
-	truncate -s 40M disk
-	head -c 3M /dev/urandom | dd of=disk bs=1M seek=30 conv=notrunc status=none
-	j='dm-json --data | jq -c --unbuffered . | dm-json -r'
-	within 60 bash -c "set -o pipefail
-		mkfifo acks
-		dm-changed vdb=disk | $j | dm-describe | $j |
-		dm-window --window 2M --interval 4M --acks acks | $j |
-		dm-send --compress zstd vdb=disk | $j | dm-recv | $j |
-		dm-write vdb=copy | $j | cat >acks"
-	same disk copy
-}
-
-@test "an abort goes through dm-json and jq to the end" {
-	truncate -s 40M disk
-	sh_exits 4 "set -o pipefail
-		dm-changed vdb=disk | head -c 300 | dm-json | jq -c --unbuffered . | dm-json -r |
-		dm-describe | dm-send vdb=disk | dm-recv | dm-write vdb=copy"
-	one_line "dm-json: input: ended before its END"
-}
