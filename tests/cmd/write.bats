@@ -180,14 +180,21 @@ frames() {
 	exits 2 script -qec "dm-write --acks - c.raw <packed" /dev/null
 }
 
-@test "memory is bounded though the target is slow" {
-	test_drivers
-	exits 0 dm-write --json 'fault+file:c.raw?delay=2' <plain
+@test "a write or flush that fails ends it: exit 4, nothing complete" {
+	for call in pwritev:3:EIO pwritev:9:ENOSPC fdatasync:1:EIO fsync:4:EIO; do
+		preload_fault dm-write:$call
+		exits 4 dm-write --json c.raw <plain
+		no_fault
+		one_line "dm-write: c.raw"
+		! complete c.raw
+		rm -f c.raw c.raw.dm
+	done
 }
 
-@test "a flush that fails ends it: exit 4, nothing complete" {
-	test_drivers
-	exits 4 dm-write --json 'fault+file:c.raw?flush=EIO@1' <plain
-	one_line dm-write: "Input/output error"
-	! complete c.raw
+@test "memory is bounded however large the disk" {
+	truncate -s 2T big.raw
+	for i in $(seq 1 40); do poke big.raw $((i * 50000000000)) 300000; done
+	dm-send --all --chunk-size 64K big.raw >s
+	rm big.raw
+	sh_exits 0 "ulimit -d 100000; dm-write --json big.raw <s"
 }

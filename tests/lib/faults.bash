@@ -68,3 +68,13 @@ kill_one() {
 	done
 	return 1
 }
+
+# preload_fault PROGRAM:CALL:N:WHAT[,...]: that program's Nth call of the
+# system fails (tests/lib/preload_fault.c), until no_fault.
+preload_fault() {
+	export LD_PRELOAD=$DM_BUILD/lib/preload_fault.so DM_FAULT=$1
+	export ASAN_OPTIONS=verify_asan_link_order=0
+}
+no_fault() {
+	unset LD_PRELOAD DM_FAULT
+}
