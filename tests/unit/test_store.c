@@ -1,9 +1,13 @@
 /* The chunk store against a model: what was put comes back, whole, in pieces,
  * through overlays, after reopening, after the index was lost, after a crash. */
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +23,18 @@
 static uint8_t content[CHUNKS][CS];
 static struct id ids[CHUNKS];
 static uint32_t lens[CHUNKS];
+
+/* Ours is linked before the C library's: a disk that fails to sync. */
+static bool sync_fails;
+
+int fdatasync(int fd)
+{
+	if (sync_fails) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
 
 static void put_whole(struct store *st, unsigned k)
 {
@@ -346,6 +362,154 @@ static void killed_writers_lose_nothing(void)
 	site_drop(s);
 }
 
+/* After a failed fsync nothing is called durable any more, and what was
+ * durable before stays. */
+static void failed_sync_is_final(void)
+{
+	struct site *s = site_new();
+	struct err e = { 0 };
+	struct store *st = store_open(s, STORE_WRITE, &e);
+	struct id leaf[LEAVES_MAX];
+	struct store_chunk c = { .leaf = leaf, .plain = content[7], .len = CS };
+	uint64_t added;
+
+	CHECK(st);
+	for (unsigned k = 0; k < 4; k++) {
+		lens[k] = CS;
+		fill(content[k], CS, 0);
+	}
+	put_whole(st, 0);
+	OK(store_flush(st, &e), e);
+	put_whole(st, 1);
+	sync_fails = true;
+	CHECK(store_flush(st, &e) == -1 && e.code == DM_ENV);
+	sync_fails = false;
+	memset(&e, 0, sizeof e);
+	CHECK(store_flush(st, &e) == -1 && e.code == DM_ENV);
+	memset(&e, 0, sizeof e);
+	fill(content[7], CS, 0);
+	id_content(ID_BLAKE3, CS, content[7], CS, leaf, &c.id);
+	CHECK(store_put_chunk(st, &c, &added, &e) == -1 && e.code == DM_ENV);
+	memset(&e, 0, sizeof e);
+	store_close(st);
+	st = store_open(s, STORE_WRITE, &e);
+	check_reads(st, 0);
+	CHECK(store_has(st, &ids[1], &e) == 0);
+	run("test -z \"$(ls '%s/chunks/tmp')\"", s->path);
+	store_close(st);
+	site_drop(s);
+}
+
+/* A full disk, here a limit on the length of files, stops the writer cleanly. */
+static void full_disk(struct site *s)
+{
+	struct rlimit small = { 3 << 20, 3 << 20 };
+	struct err e = { 0 };
+	struct store *st = store_open(s, STORE_WRITE, &e);
+	struct id leaf[LEAVES_MAX];
+	int r = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	if (!st || setrlimit(RLIMIT_FSIZE, &small))
+		_exit(2);
+	for (unsigned k = 1; k < 8 && !r; k++) {
+		struct store_chunk c = { .leaf = leaf, .plain = content[k], .len = CS };
+		uint64_t added;
+
+		fill(content[k], CS, 0);
+		id_content(ID_BLAKE3, CS, content[k], CS, leaf, &c.id);
+		r = store_put_chunk(st, &c, &added, &e);
+	}
+	if (!r || e.code != DM_ENV || store_flush(st, &e) != -1)
+		_exit(3);
+	store_close(st);
+	_exit(0);
+}
+
+static void full_disk_is_clean(void)
+{
+	struct site *s = site_new();
+	struct err e = { 0 };
+	struct store *st = store_open(s, STORE_WRITE, &e);
+	int status;
+	pid_t pid;
+
+	lens[0] = CS;
+	fill(content[0], CS, 0);
+	put_whole(st, 0);
+	OK(store_flush(st, &e), e);
+	store_close(st);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid)
+		full_disk(s);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	CHECK(WEXITSTATUS(status) == 0);
+	st = store_open(s, STORE_WRITE, &e);
+	check_reads(st, 0);
+	run("test -z \"$(ls '%s/chunks/tmp')\"", s->path);
+	store_close(st);
+	site_drop(s);
+}
+
+/* Threads put, patch, read and flush one store at once. */
+struct thread {
+	struct store *st;
+	unsigned first;
+	pthread_t id;
+};
+
+static void *busy(void *arg)
+{
+	struct thread *t = arg;
+	struct err e = { 0 };
+	uint8_t *now = malloc(CS), *got = malloc(CS);
+	struct id leaf[LEAVES_MAX], out;
+	struct store_chunk c = { .leaf = leaf, .plain = now, .len = CS };
+	uint64_t added, x = t->first * 7919u + 1;
+
+	CHECK(now && got);
+	for (unsigned round = 0; round < 12; round++) {
+		for (uint32_t i = 0; i < CS; i += 8)
+			put64(now + i, (x = x * 6364136223846793005ull + 1) & (round % 2 ? 0xff00ff00ull : ~0ull));
+		id_content(ID_BLAKE3, CS, now, CS, leaf, &c.id);
+		OK(store_put_chunk(t->st, &c, &added, &e), e);
+		out = c.id;
+		for (unsigned i = 0; i < 10; i++) {
+			struct frag f = { .off = (uint32_t)(x >> 40) % 250 * 4096, .len = 4096 };
+
+			x = x * 6364136223846793005ull + 1;
+			put64(now + f.off + 8 * i, x);
+			OK(store_patch(t->st, &out, CS, CS, t->first, &f, 1, now + f.off, NULL, &out, &added, &e), e);
+			OK(store_read(t->st, &out, CS, 0, CS, got, &e), e);
+			CHECK(!memcmp(got, now, CS));
+		}
+		if (round % 4 == 3)
+			OK(store_flush(t->st, &e), e);
+	}
+	free(now);
+	free(got);
+	return NULL;
+}
+
+static void threads(void)
+{
+	struct site *s = site_new();
+	struct err e = { 0 };
+	struct store *st = store_open(s, STORE_WRITE, &e);
+	struct thread t[4];
+
+	for (unsigned i = 0; i < LEN(t); i++) {
+		t[i] = (struct thread){ .st = st, .first = i };
+		CHECK(!pthread_create(&t[i].id, NULL, busy, &t[i]));
+	}
+	for (unsigned i = 0; i < LEN(t); i++)
+		CHECK(!pthread_join(t[i].id, NULL));
+	OK(store_flush(st, &e), e);
+	store_close(st);
+	site_drop(s);
+}
+
 /* Flip each of many bytes of a pack: a read gives the right bytes or an
  * error, never others. */
 static void damage_is_found(void)
@@ -408,6 +572,9 @@ int main(void)
 	RUN(depth_is_bounded);
 	RUN(wrong_claim_is_refused);
 	RUN(killed_writers_lose_nothing);
+	RUN(failed_sync_is_final);
+	RUN(full_disk_is_clean);
+	RUN(threads);
 	RUN(damage_is_found);
 	return 0;
 }
