@@ -34,7 +34,7 @@ static int help(void)
 	    "Make a site, seal iterations into checkpoints, and look after them.\n\ncommands:\n");
 	for (size_t i = 0; i < LEN(commands); i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].about);
-	printf("\ndm-checkpoint COMMAND --help tells more; dm-checkpoint(1) tells everything.\n");
+	printf("\ndm-checkpoint COMMAND --help tells more, --version the version; see dm-checkpoint(1).\n");
 	return checkpoint_flush(&e) ? err_report(&e) : DM_OK;
 }
 

@@ -27,7 +27,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 		{ 0 },
 	};
 	const struct opt_prog prog = {
-		"dm-json", "", "show a stream as lines of JSON, or make one from them", opts, 0, 0,
+		"dm-json", "", "Show a stream as lines of JSON, or make one from them.", opts, 0, 0,
 	};
 	char **rest;
 	size_t n;

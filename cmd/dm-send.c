@@ -38,7 +38,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 		{ 0 },
 	};
 	const struct opt_prog prog = {
-		"dm-send", "[NAME=]VOLUME ...", "read what is asked for and emit it as chunks",
+		"dm-send", "[NAME=]VOLUME ...", "Read what is asked for and emit it as chunks.",
 		opts, 1, (size_t)-1,
 	};
 

@@ -39,7 +39,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 		{ 0 },
 	};
 	const struct opt_prog prog = {
-		"dm-write", "[NAME=]TARGET ...", "write chunks to volumes and acknowledge them",
+		"dm-write", "[NAME=]TARGET ...", "Write chunks to volumes and acknowledge them.",
 		opts, 1, (size_t)-1,
 	};
 	bool to_stdout;

@@ -50,9 +50,9 @@ _Noreturn static void help(const struct opt_prog *p)
 	finish_stdout();
 }
 
-_Noreturn static void version(void)
+_Noreturn static void version(const struct opt_prog *p)
 {
-	printf("dm %s\n", dm_version);
+	printf("%.*s %s\n", (int)strcspn(p->name, " "), p->name, dm_version);
 	finish_stdout();
 }
 
@@ -134,7 +134,7 @@ static void long_option(const struct opt_prog *p, int argc, char **argv, int *i,
 	if (!o && !strcmp(name, "help"))
 		help(p);
 	if (!o && !strcmp(name, "version"))
-		version();
+		version(p);
 	if (!o)
 		usage(p, "unknown option", word);
 	take(p, o, word, name[len] ? name + len + 1 : NULL, argc, argv, i, seen);
