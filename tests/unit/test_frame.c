@@ -304,6 +304,7 @@ static void kept_frames(void)
 {
 	struct frame kept[20];
 	unsigned n = 0, seen = 0;
+	uint64_t r = 6;
 	struct feed feed = { .r = 5 };
 	struct err e = { 0 };
 	struct frame_in *in;
@@ -317,11 +318,11 @@ static void kept_frames(void)
 	in = frame_in_new(fd[0], "input");
 	while (frame_read(in, &f, &e) > 0) {
 		CHECK(f.disk == seen++);
-		if (n < LEN(kept) && rnd(&feed.r) % 2) {
+		if (n < LEN(kept) && rnd(&r) % 2) {
 			frame_keep(&f);
 			kept[n++] = f;
 		} else if (n) {
-			unsigned k = (unsigned)(rnd(&feed.r) % n);
+			unsigned k = (unsigned)(rnd(&r) % n);
 
 			check_sized(&kept[k]);
 			frame_drop(&kept[k]);
