@@ -35,7 +35,7 @@ void codec_free(struct codec_ctx *c)
 size_t codec_pack(struct codec_ctx *c, int level, const void *p, size_t len, void *out)
 {
 	const uint8_t *in = p;
-	size_t worth = len - len * 6 / 100;	/* more than this is not */
+	size_t worth = len - div_up(len * 6, 100);	/* more than this is not */
 	size_t room = codec_bound(len), done = 0;
 
 	if (!c->pack)

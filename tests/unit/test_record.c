@@ -5,7 +5,7 @@
 #include "../lib/unit.h"
 #include "base/bytes.h"
 #include "content/codec.h"
-#include "stream/record.h"
+#include "stream/record_impl.h"
 
 #define CHUNK KIB(64)
 #define SIZE (10 * CHUNK + 1000)
@@ -519,6 +519,27 @@ static void extents_bad(void)
 	hello_free(&h);
 }
 
+static void strings_are_utf8(void)
+{
+	static const char *const good[] = { "", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
+		"\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80",
+		"\xf4\x8f\xbf\xbf", "a\xc3\xa9z" };
+	static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xc3z",
+		"\xe0\x80\x80", "\xe0\x9f\xbf", "\xe2\x82", "\xed\xa0\x80", "\xed\xbf\xbf",
+		"\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+		"\xf8\x88\x80\x80\x80", "\xff" };
+	char out[8];
+
+	for (size_t i = 0; i < LEN(good); i++)
+		CHECK(text_valid(good[i], strlen(good[i])));
+	for (size_t i = 0; i < LEN(bad); i++)
+		CHECK(!text_valid(bad[i], strlen(bad[i])));
+	CHECK(!text_valid("a\0b", 3));
+	CHECK(text_clean("a\xff\xc3\xa9\xc3", 5, out, 8) == 5 && !memcmp(out, "a?\xc3\xa9?", 5));
+	/* A character is not cut in two. */
+	CHECK(text_clean("abc\xc3\xa9", 5, out, 4) == 3);
+}
+
 static void hello_must_be_first(void)
 {
 	struct loop l = loop_new();
@@ -547,6 +568,7 @@ int main(void)
 	RUN(tally_has_no_order);
 	RUN(batches);
 	RUN(extents_bad);
+	RUN(strings_are_utf8);
 	RUN(hello_must_be_first);
 	return 0;
 }
