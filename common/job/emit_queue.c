@@ -28,6 +28,8 @@ static void fail(struct emit *m, const struct err *e)
 static struct slot *work_take(struct emit *m)
 {
 	for (;;) {
+		/* What needs no reading may have been put while all slept. */
+		m->next = max64(m->next, m->head);
 		while (m->next < m->tail && slot_at(m, m->next)->what != SLOT_CHUNK)
 			m->next++;
 		if (cause_set(&m->cause))

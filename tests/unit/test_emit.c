@@ -141,6 +141,39 @@ static void in_order(void)
 	ends(&a);
 }
 
+/* Whatever lies between them, each chunk is read once, for its own slot. */
+static void chunks_among_entries(void)
+{
+	struct making m;
+	struct answer a;
+	struct err e = { 0 };
+	uint64_t seed = 3, index = 0, n = 3000;
+
+	start(&m);
+	making_hello(&m);
+	for (; index < n; index++) {
+		uint64_t at = index % CHUNKS;
+		struct entry en = { .index = index, .off = at * CHUNK, .len = CHUNK };
+
+		/* stretches of either, longer than there are slots */
+		if (rnd(&seed) % 16 < (index / 64 % 2 ? 15 : 1))
+			making_desc(&m, &en);
+		else
+			making_entry(&m, FT_HELD, 1, &en);
+	}
+	making_end(&m);
+	emit_how(&m, &a, EMIT_ZSTD, false, &e);
+	CHECK_ERR(!e.code, &e);
+	for (index = 0; index < n; index++) {
+		int type = next(&a);
+
+		CHECK(a.en.index == index);
+		if (type == FT_CHUNK)
+			CHECK(!memcmp(a.c.data, content + a.en.off, CHUNK));
+	}
+	ends(&a);
+}
+
 /* Fragments are gathered; zero ones are said to be zero only when the rest of
  * the chunk is known to be. */
 static void fragments(void)
@@ -301,6 +334,7 @@ int main(void)
 	work_dir();
 	source_make();
 	RUN(in_order);
+	RUN(chunks_among_entries);
 	RUN(fragments);
 	RUN(compressed);
 	RUN(whole_volume);
