@@ -18,7 +18,7 @@ int main(int argc, char **argv)
 		  "replace a worker that owes and is silent for this long (60)", 1, 86400 },
 		{ "verify", 'v', OPT_FLAG, &f.verify, NULL,
 		  "without workers: compare content with the ids it came with", 0, 0 },
-		{ "progress", 'p', OPT_FLAG, &progress, NULL, "show progress on a terminal", 0, 0 },
+		{ "progress", 'p', OPT_FLAG, &progress, NULL, "show progress on standard error", 0, 0 },
 		{ 0 },
 	};
 	const struct opt_prog prog = {

@@ -25,7 +25,7 @@ int main(int argc, char **argv)
 		  "do not ask for what an interrupted session of this site holds", 0, 0 },
 		{ "timeout", 't', OPT_U64, &o.timeout, "SECONDS",
 		  "give up when nothing moves for this long (600)", 1, 86400 },
-		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress on a terminal", 0, 0 },
+		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress on standard error", 0, 0 },
 		{ 0 },
 	};
 	const struct opt_prog prog = {

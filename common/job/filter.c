@@ -177,7 +177,7 @@ static int filter_frames(struct filter *x, struct err *e)
 			break;
 		if (frame_pass(x->out, &f, e) < 0)
 			return -1;
-		if (x->o->progress)
+		if (x->progress)
 			progress_set(x->progress, x->taken.tally.bytes, 0, NULL);
 	}
 	if (r < 0 || x->ended)
@@ -206,7 +206,8 @@ int filter_run(const struct filter_options *o, struct err *e)
 	struct filter x = { .o = o };
 	int r = -1;
 
-	x.progress = progress_new("dm-recv", false);
+	if (o->progress)
+		x.progress = progress_new("dm-recv", true);
 	x.out = frame_out_new(STDOUT_FILENO, "output", e);
 	if (x.out) {
 		x.in = frame_in_new(STDIN_FILENO, "input");

@@ -41,7 +41,6 @@ static int window_start(struct window *w, struct err *e)
 	w->moved = time_mono();
 	w->input_flags = fcntl(STDIN_FILENO, F_GETFL);
 	w->output_flags = fcntl(STDOUT_FILENO, F_GETFL);
-	w->progress = progress_new("dm-window", false);
 	w->out = frame_out_new(STDOUT_FILENO, "output", e);
 	if (!w->out)
 		return -1;
@@ -141,7 +140,7 @@ void window_show(struct window *w)
 {
 	char note[64] = "", *p = note;
 
-	if (!w->o->progress || !w->has_hello)
+	if (!w->progress)
 		return;
 	if (!w->input_ended && w->to_scan)
 		p += snprintf(p, 32, "scanned %u%%",

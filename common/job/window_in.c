@@ -16,6 +16,9 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 	if (hello_decode(f, &w->hello, e) < 0)
 		return -1;
 	w->has_hello = true;
+	if (w->o->progress)
+		w->progress = progress_new(*w->hello.workload ? w->hello.workload : "dm-window",
+		    true);
 	if (w->hello.kind == KIND_IDS)
 		return err_set(e, DM_USAGE, "input: a stream of identities asks for nothing "
 		    "(it belongs into dm-changed --against -)");

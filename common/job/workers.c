@@ -16,7 +16,8 @@ static int workers_start(struct workers *x, struct err *e)
 {
 	x->input_flags = fcntl(STDIN_FILENO, F_GETFL);
 	x->output_flags = fcntl(STDOUT_FILENO, F_GETFL);
-	x->progress = progress_new("dm-recv", false);
+	if (x->o->progress)
+		x->progress = progress_new("dm-recv", true);
 	x->table = requests_new();
 	x->epoch = x->gate = 1;
 	x->n = (unsigned)x->o->streams;
@@ -181,7 +182,7 @@ static int workers_turn(struct workers *x, struct err *e)
 	for (unsigned i = 0; i < x->n; i++)
 		if (p[2 + 2 * i].revents && worker_take(&x->worker[i], e) < 0)
 			return -1;
-	if (x->o->progress)
+	if (x->progress)
 		progress_set(x->progress, x->passed, x->input_ended ? x->gave.bytes : 0, NULL);
 	return 1;
 }

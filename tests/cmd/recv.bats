@@ -1,0 +1,242 @@
+# dm-recv: passes on what verified and nothing else; workers that die, lie or
+# are silent.
+load ../lib/common
+load ../lib/faults
+load ../lib/volumes
+
+setup() {
+	dm_setup
+	image_random a.raw 9M
+	truncate -s 12M a.raw
+}
+teardown() { dm_teardown; }
+
+# requests [WINDOW-OPTION...]: for all of a.raw.
+requests() {
+	descs --runs a=12M | dm-window "$@"
+}
+# chunks: a stream of them in `c'.
+chunks() {
+	requests --interval 4M | dm-send a.raw >c
+}
+# edit FILTER: `c' as JSON through jq and back.
+edit() {
+	dm-json -d <c | jq -c "$1" | dm-json -r
+}
+# recv CODE COMMAND...: workers, and what they send written to b.raw.
+recv() {
+	local code=$1
+	shift
+	rm -f b.raw
+	requests --interval 2M >req
+	sh_exits "$code" "set -o pipefail; within() { timeout -k 5 \"\$@\"; }
+		within 60 dm-recv ${RECV-} -- $* <req | dm-recv | dm-write b.raw >/dev/null"
+}
+# once COMMAND ELSE: a worker that does the one the first time, then the other.
+once() {
+	cat >worker <<-EOF
+		#!/bin/sh
+		if mkdir once 2>/dev/null; then
+			$1
+		else
+			$2
+		fi
+	EOF
+	chmod +x worker
+}
+
+@test "a stream goes through as it came" {
+	chunks
+	exits 0 dm-recv <c
+	dm-recv <c >d
+	dm-json <c >c.json
+	dm-json <d >d.json
+	same c.json d.json
+	dm-write b.raw <d >/dev/null
+	same a.raw b.raw
+}
+
+@test "a stream cut anywhere is stopped early: code 4, never END" {
+	local n size
+	chunks
+	size=$(stat -c %s c)
+	for n in 0 1 15 16 40 $((size / 3)) $((size / 2)) $((size - 100)) $((size - 1)); do
+		sh_exits 4 "head -c $n c | dm-recv >d"
+		[ "$(dm-json <d 2>/dev/null | grep -c '"end"')" -eq 0 ]
+	done
+}
+
+@test "damaged bits are refused" {
+	local n size
+	chunks
+	size=$(stat -c %s c)
+	for n in 3 20 30 50 $((size / 3)) $((size / 2)) $((size - 60)) $((size - 1)); do
+		flip c "$n" d
+		exits 3 dm-recv <d
+	done
+}
+
+@test "lost, repeated, overtaken and foreign frames are refused" {
+	chunks
+	dm-json -d <c | jq -c 'select(.index != 5)' | dm-json -r >d 2>/dev/null || :
+	sh_exits 3 'dm-recv <d >e'
+	one_line dm-recv: barrier
+	edit 'if .index == 5 then ., . else . end' >d && sh_exits 3 'dm-recv <d >e'
+	one_line 'entry 5 came twice'
+	edit 'select(.type != "barrier" or .epoch != 2)' >d && sh_exits 3 'dm-recv <d >e'
+	edit 'if .index == 5 then .epoch = 1 else . end' >d && sh_exits 3 'dm-recv <d >e'
+	one_line 'came after the barrier of epoch 1'
+	edit 'select(.type != "barrier") | select(.index != 5)' >d && sh_exits 3 'dm-recv <d >e'
+	one_line 'its END stands for'
+	edit 'if .index == 5 then .type = "desc" | del(.data) else . end' >d
+	sh_exits 2 'dm-recv <d >e'
+	(cat c; head -c 100 c) >d
+	sh_exits 3 'dm-recv <d >e'
+	requests >d
+	sh_exits 2 'dm-recv <d >e'
+	one_line dm-send
+}
+
+@test "what fails in front is passed on and not said" {
+	sh_exits 1 'set -o pipefail; descs a=3M | dm-window | dm-send a.raw | dm-recv | dm-json >d'
+	one_line dm-send: '3145728 are asked for'
+	sh_exits 1 'descs a=3M | dm-window | dm-send a.raw | dm-recv >/dev/null'
+	one_line dm-send:
+}
+
+@test "--verify compares content with ids" {
+	chunks
+	# Any id is false but one.
+	dm-json -d <c | jq -c 'if .index == 5 then .id = "01" * 32 else . end' |
+		dm-json -r --renumber >d
+	exits 0 dm-recv <d
+	sh_exits 3 'dm-recv --verify <d >e'
+	one_line 'entry 5' 'id'
+	exits 0 dm-recv --verify <c
+}
+
+@test "workers answer, one or several" {
+	recv 0 dm-send a.raw
+	same a.raw b.raw
+	RECV='--streams 3' recv 0 dm-send a.raw
+	same a.raw b.raw
+}
+
+@test "the command may be a shell line at the end of a pipe" {
+	RECV='--streams 2' recv 0 sh -c "'dm-send a.raw | cat'"
+	same a.raw b.raw
+}
+
+@test "a worker that dies is replaced, and what it owed comes once" {
+	once 'dm-send a.raw | stdbuf -o0 head -c 3000000' 'exec dm-send a.raw'
+	recv 0 ./worker
+	same a.raw b.raw
+	rmdir once
+	RECV='--streams 3' recv 0 ./worker
+	same a.raw b.raw
+	rmdir once
+	once 'kill -9 $$' 'exec dm-send a.raw'
+	recv 0 ./worker
+	same a.raw b.raw
+}
+
+@test "a worker that sends garbage is replaced" {
+	once 'dm-send a.raw | { stdbuf -o0 head -c 2000000; head -c 100000 /dev/urandom; cat; }' 'exec dm-send a.raw'
+	recv 0 ./worker
+	same a.raw b.raw
+	recv 3 head -c 100000 /dev/urandom
+	one_line 'worker 1'
+}
+
+@test "a worker that dies before its END is heard is not believed" {
+	chunks
+	once 'dm-send a.raw | stdbuf -o0 head -c '"$(($(stat -c %s c) - 40))" 'exec dm-send a.raw'
+	recv 0 ./worker
+	same a.raw b.raw
+}
+
+@test "a silent worker is replaced" {
+	mkfifo hold
+	exec 8<>hold	# whoever reads it waits until the test is over
+	once 'exec 8<&-; exec cat hold' 'exec dm-send a.raw'
+	RECV='--timeout 1' recv 0 ./worker
+	same a.raw b.raw
+	rmdir once
+	once 'exec 8<&-; dm-send a.raw | { stdbuf -o0 head -c 2000000; exec cat hold; }' 'exec dm-send a.raw'
+	RECV='--timeout 1 --streams 2' recv 0 ./worker
+	same a.raw b.raw
+	exec 8>&-
+}
+
+@test "workers that never do it: their failure ends the job, once" {
+	recv 4 sh -c "'exit 0'"
+	one_line 'worker 1: ended before its END'
+	recv 4 /nowhere/dm-send
+	one_line /nowhere/dm-send 'No such file'
+	recv 4 sh -c "'exit 127'"
+	one_line 'ended with status 127'
+	recv 2 sh -c "'exit 2'"
+	one_line 'ended with status 2'
+	recv 4 dm-send nowhere.raw
+	one_line dm-send: nowhere.raw
+}
+
+@test "an answer that differs from its request is refused" {
+	recv 3 sh -c "'dm-send a.raw | dm-json -d | jq --unbuffered -c \"if .index == 3 then .off = 4194304 else . end\" | dm-json -r'"
+	one_line 'entry 3 differs'
+	recv 3 sh -c "'dm-send a.raw | dm-json -d | jq --unbuffered -c \"if .index == 3 then .index = 30 else . end\" | dm-json -r'"
+	one_line 'entry 30'
+}
+
+@test "a worker of another session, size or point is refused" {
+	descs --session 2 --runs a=12M | dm-window >req2
+	recv 3 sh -c "'dm-send a.raw <req2; cat >/dev/null'"
+	one_line 'another session'
+	truncate -s 13M big.raw
+	recv 1 dm-send big.raw
+	one_line '13631488'
+	requests | dm-json | jq -c 'if .type == "hello" then .disks[0] += {target_point: "then", frozen: true} else . end' |
+		dm-json -r >req
+	sh_exits 1 'dm-recv -- dm-send a.raw <req >d'
+	one_line '"then"'
+}
+
+@test "zeros do not cross the link" {
+	descs --zero a=12M | dm-window >req
+	sh_exits 0 'dm-recv -- sh -c "tee asked | dm-send a.raw" <req >c'
+	[ "$(dm-json <c | grep -c '"zero"')" -eq 12 ]
+	[ "$(dm-json <asked | grep -cE '"zero"|"desc"|"barrier"')" -eq 0 ]
+}
+
+@test "runs that nobody cut before are cut" {
+	descs --runs a=12M >req
+	RECV='--streams 2'
+	sh_exits 0 'dm-recv --streams 2 -- dm-send a.raw <req | dm-write b.raw >/dev/null'
+	same a.raw b.raw
+}
+
+@test "requests that are wrong are refused, and the workers end" {
+	descs --false-end --runs a=12M >req
+	sh_exits 3 'dm-recv -- dm-send a.raw <req >d'
+	descs --no-end --runs a=12M >req
+	sh_exits 4 'dm-recv -- dm-send a.raw <req >d'
+	one_line 'input: ended before its END'
+	descs --abort --runs a=12M >req
+	sh_exits 4 'set -o pipefail; dm-recv -- dm-send a.raw <req | dm-json >d'
+	[ "$err" = 'descs: told to fail' ]
+}
+
+@test "its reader going away ends it and its workers" {
+	requests >req
+	sh_exits 4 'dm-recv -- sh -c "echo \$\$ >pid; exec dm-send a.raw" <req | head -c 1000000 >/dev/null
+		exit "${PIPESTATUS[0]}"'
+	[ -z "$err" ]
+	wait_for eval '! kill -0 "$(cat pid)" 2>/dev/null'
+}
+
+@test "options without a use are usage errors" {
+	exits 2 dm-recv --streams 2 </dev/null
+	one_line command
+	exits 2 dm-recv --verify -- true </dev/null
+	exits 2 dm-recv -- </dev/null
+}
