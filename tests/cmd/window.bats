@@ -105,7 +105,7 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	truncate -s 3M a.raw
 	sh_exits 2 'dm-changed a.raw | dm-window >out'
 	one_line dm-window: dm-describe
-	descs a=3M | dm-json | jq -c '.kind |= if . then "ids" else . end' | dm-json -r --renumber >ids
+	descs a=3M | dm-json | jq -c 'if .type == "hello" then .kind = "ids" else . end' | dm-json -r --renumber >ids
 	sh_exits 2 'dm-window <ids >out'
 	one_line dm-window: dm-changed
 }

@@ -59,6 +59,7 @@ static void disks(struct hello *h, char **arg)
 			.base_point = x_strdup(""), .target_point = x_strdup(""),
 		};
 		must(size_parse(a.uri, 1, UINT64_MAX, &h->disk[h->ndisks++].size));
+		free(a.uri);
 	}
 }
 
@@ -126,5 +127,8 @@ int main(int argc, char **argv)
 		must(end_put(o, &t, &e));
 	}
 	must(frame_flush(o, &e));
+	frame_out_free(o);
+	buf_free(&b.body);
+	hello_free(&h);
 	return 0;
 }
