@@ -1,4 +1,5 @@
 /* dm-recover: emits what to read to have a checkpoint again. */
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fdio.h"
@@ -9,6 +10,7 @@ int main(int argc, char **argv)
 {
 	struct recover_how how = { .at = "latest" };
 	bool ids = false, chunk_ids = false, told;
+	int code;
 	struct err e = { 0 };
 	char **args;
 	size_t n;
@@ -34,9 +36,9 @@ int main(int argc, char **argv)
 	how.workload = args[1];
 	how.ids = ids || chunk_ids;
 	how.leaves = ids;
-	if (recover_run(&how, STDOUT_FILENO, &told, &e) == 0)
-		return DM_OK;
-	if (told)
-		return e.code;
-	return err_report(&e);
+	code = recover_run(&how, STDOUT_FILENO, &told, &e) ? e.code : DM_OK;
+	if (code && !told)
+		err_report(&e);
+	free(how.disks.v);
+	return code;
 }

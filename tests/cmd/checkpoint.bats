@@ -258,7 +258,7 @@ count() {
 
 @test "interrupted sessions are listed and given up" {
 	store a.raw
-	[ "$(dm-checkpoint sessions --json site | jq -c '[length, .[0].alive, .[0].disks[0]]')" = '[1,false,"vdb"]' ]
+	[ "$(dm-checkpoint sessions --json site | jq -c '[length, .[0].alive, .[0].disks[0].name]')" = '[1,false,"vdb"]' ]
 	exits 0 dm-checkpoint sessions site
 	[[ $output == *interrupted* ]]
 	exits 2 dm-checkpoint abandon site nonsense
