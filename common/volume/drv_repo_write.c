@@ -178,25 +178,6 @@ static uint32_t chunk_len(const struct repo_target *t, uint64_t size, uint64_t n
 	return off < size ? (uint32_t)min64(t->cs, size - off) : 0;
 }
 
-/* The disk was resized: the chunk at the end of the shorter of the two states
- * gets the length it has now. */
-static int resize_base(struct repo_target *t, struct err *e)
-{
-	uint64_t n = min64(t->size, t->base_size) / t->cs, added;
-	uint32_t old = chunk_len(t, t->base_size, n), new = chunk_len(t, t->size, n);
-	struct chunk_update up = { .n = n, .count = 1 };
-	struct id id;
-
-	if (tree_chunk(t->base, n, &id, e))
-		return -1;
-	if (!old || !new || old == new || id_zero(&id))
-		return tree_update(t->at->store, &t->root, t->size, NULL, 0, &t->root, e);
-	if (store_patch(t->at->store, &id, old, new, n, NULL, 0, NULL, NULL, &up.id, &added, e))
-		return -1;
-	t->added += added;
-	return tree_update(t->at->store, &t->root, t->size, &up, 1, &t->root, e);
-}
-
 static int open_trees(struct repo_target *t, struct err *e)
 {
 	const struct session_disk *d = t->disk;
@@ -213,7 +194,7 @@ static int open_trees(struct repo_target *t, struct err *e)
 		t->has_root = true;
 		t->root = d->has_partial ? d->partial : d->base;
 	}
-	return d->has_base && !d->has_partial && t->base_size != t->size ? resize_base(t, e) : 0;
+	return 0;
 }
 
 static int target_fill(struct repo_target *t, struct volume *v, const struct uri *u, const struct volume_how *how,
@@ -477,13 +458,38 @@ int repo_target_flush(struct volume_group *g, const struct driver *drv, uint32_t
 	return 0;
 }
 
+/* The disk was resized, and nothing came for the chunk at the end of the
+ * shorter of the two states: it gets the length it has now.  Not before the
+ * end: in a partial state it would look as if it had come. */
+static int settle_size(struct repo_target *t, struct err *e)
+{
+	uint64_t n = min64(t->size, t->base_size) / t->cs, added = 0;
+	uint32_t old = chunk_len(t, t->base_size, n), new = chunk_len(t, t->size, n);
+	struct chunk_update up = { .n = n, .count = 1 };
+	struct tree *now = tree_open(t->at->store, &t->root, e);
+	struct id id, base;
+	bool stale;
+	int r = now ? 0 : -1;
+
+	if (!r)
+		r = tree_chunk(now, n, &id, e) || tree_chunk(t->base, n, &base, e) ? -1 : 0;
+	tree_close(now);
+	if (r)
+		return -1;
+	stale = old && new && old != new && !id_zero(&base) && id_equal(&id, &base);
+	if (stale && store_patch(t->at->store, &base, old, new, n, NULL, 0, NULL, NULL, &up.id, &added, e))
+		return -1;
+	t->added += added;
+	return tree_update(t->at->store, &t->root, t->size, &up, stale, &t->root, e);
+}
+
 static int finalize(struct repo_target *t, const struct id *source_root, struct err *e)
 {
 	struct session_disk *d = t->disk;
 	char want[80], have[80];
 	int algo = t->at->site->algo;
 
-	if (merge(t, e))
+	if (merge(t, e) || (d->has_base && t->base_size != t->size && settle_size(t, e)))
 		return -1;
 	if (source_root && !id_equal(source_root, &t->root))
 		return err_set(e, DM_NO, "disk %s: what was written is not what the source read: root %s, "

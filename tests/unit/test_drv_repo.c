@@ -259,6 +259,46 @@ static void resume(bool frozen)
 	site_drop(s);
 }
 
+/* The last chunk of a disk that grew is not taken for one that came. */
+static void resume_after_growth(void)
+{
+	struct site *s = site_new_with(&(struct site_options){ .chunk_size = CS });
+	struct iteration it;
+	struct err e = { 0 };
+	struct id base, root;
+	uint64_t size = 8 * CS + 1024;
+
+	fill(disk, DISK_MAX, 0);
+	OK(begin(&it, s, size, NULL, "p1", &e), e);
+	for (uint64_t off = 0; off < size; off += CS)
+		put(&it, off);
+	base = commit(&it, s, 1);
+	memset(disk + size, 0, DISK_MAX - size);
+	memcpy(before, disk, DISK_MAX);
+	size = 12 * CS;
+	fill(disk + 8 * CS, 3 * CS, 0);
+	disk[0]++;
+	OK(begin(&it, s, size, &base, "p2", &e), e);
+	put(&it, 0);
+	VOK(it.v, volume_group_flush(it.g, 1));
+	end(&it);
+	OK(begin(&it, s, size, &base, "p2", &e), e);
+	CHECK(volume_held(it.v, 0, CS, NULL) == 1);
+	for (uint64_t off = 8 * CS; off < 11 * CS; off += CS) {
+		CHECK(volume_held(it.v, off, CS, NULL) == 0);
+		put(&it, off);
+	}
+	root = commit(&it, s, 2);
+	check_back(s, &root, disk, size);
+	/* Only resized, nothing put: the base with another end. */
+	size = 5 * CS + 77;
+	memset(disk + size, 0, DISK_MAX - size);
+	OK(begin(&it, s, size, &root, "p3", &e), e);
+	root = commit(&it, s, 3);
+	check_back(s, &root, disk, size);
+	site_drop(s);
+}
+
 static void resume_frozen(void)
 {
 	resume(true);
@@ -348,6 +388,7 @@ int main(void)
 	RUN(iterations);
 	RUN(resume_frozen);
 	RUN(resume_by_content);
+	RUN(resume_after_growth);
 	RUN(differences);
 	RUN(named_by_workload);
 	return 0;
