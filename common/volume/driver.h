@@ -29,6 +29,8 @@ struct volume {
  * the text alone; all others are DM_ENV. */
 int volume_fail(struct volume *v, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same for a failure that has its text already: "URI: text". */
+int volume_fail_err(struct volume *v, const struct err *e);
 
 struct driver {
 	const char *scheme;	/* "file" */

@@ -252,7 +252,7 @@ int file_dir_publish(struct volume *v)
 	if (fchmod(f->fd, 0400) != 0 || fsync(f->fd) != 0)
 		return volume_fail(v, errno, "%s", t->path);
 	if (link_checkpoint(f, &e) != 0)
-		return volume_fail(v, e.code == DM_NO ? EPERM : e.errnum ? e.errnum : EIO, "%s", e.text);
+		return volume_fail_err(v, &e);
 	unlink(t->path);
 	unlink(t->record_path);
 	return 0;

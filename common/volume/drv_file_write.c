@@ -198,7 +198,7 @@ static int begin(struct volume *v, struct file_vol *f)
 			free(t->record.identity);
 			t->record.identity = present_identity(f);
 			if (file_record_save(t->record_path, &t->record, &e) != 0)
-				r = volume_fail(v, e.errnum ? e.errnum : EIO, "%s", e.text);
+				r = volume_fail_err(v, &e);
 		}
 		if (r == 0)
 			r = shape(v, f);
@@ -350,7 +350,7 @@ static int sync_all(struct volume *v, struct file_vol *f)
 	if (slash)
 		slash[slash == path] = 0;
 	if (durable_dir(AT_FDCWD, slash ? path : ".", &e) != 0)
-		volume_fail(v, e.errnum ? e.errnum : EIO, "%s", e.text);
+		volume_fail_err(v, &e);
 	free(path);
 	return e.code ? -EIO : 0;
 }
@@ -371,7 +371,7 @@ static int save_complete(struct volume *v, struct file_vol *f, const char *point
 	r->identity = present_identity(f);
 	if (!f->target->record_path || file_record_save(f->target->record_path, r, &e) == 0)
 		return 0;
-	return volume_fail(v, e.errnum ? e.errnum : EIO, "%s", e.text);
+	return volume_fail_err(v, &e);
 }
 
 int file_finalize(struct volume *v, const char *source_point, const struct id *source_root,

@@ -77,6 +77,19 @@ int volume_fail(struct volume *v, int errnum, const char *fmt, ...)
 	return -errnum;
 }
 
+int volume_fail_err(struct volume *v, const struct err *e)
+{
+	struct err named = *e;
+	int errnum = e->errnum ? e->errnum : EIO;
+
+	err_prefix(&named, "%s", v->uri);
+	pthread_mutex_lock(&v->lock);
+	if (!v->err.code)
+		v->err = named;
+	pthread_mutex_unlock(&v->lock);
+	return -(e->code == DM_NO ? EPERM : errnum);
+}
+
 static void volume_free(struct volume *v)
 {
 	pthread_mutex_destroy(&v->lock);
