@@ -170,6 +170,23 @@ static struct prune_report prune(uint64_t keep_last)
 	return r;
 }
 
+static void prune_once(uint64_t keep_last)
+{
+	struct prune_report r = prune(keep_last);
+
+	prune_report_free(&r);
+}
+
+static bool index_lists(const struct id *id)
+{
+	struct index *ix = index_open(site, &err);
+	struct index_entry en;
+	int rc = index_find(ix, id, &en, &err);
+
+	index_close(ix);
+	return rc == 1;
+}
+
 static struct session *new_session(uint8_t number)
 {
 	struct session_disk d = { .name = "vdb", .size = CHUNKS * CHUNK, .block = 512, .full = true,
@@ -460,6 +477,64 @@ static void test_rebuilt(void)
 	end();
 }
 
+/* A dead patch stays in a pack that is mostly needed, and what it was patched
+ * from goes.  An index made anew has it again: it must not be reused. */
+static void test_patch_without_base(void)
+{
+	struct frag f = { .off = 4096, .len = 512 };
+	struct chunk_update up = { .n = 3, .count = 1 };
+	struct store_chunk c = { .len = CHUNK };
+	uint8_t bytes[512], want[CHUNK], got[CHUNK];
+	struct id a, b, base, root, leaf[LEAVES_MAX];
+	struct store *st;
+	uint64_t added;
+
+	begin();
+	a = add_checkpoint(1, 0);
+	st = store_open(site, STORE_WRITE, &err);
+	memset(bytes, 0x5a, sizeof(bytes));
+	base = content_id(3);
+	OK(store_patch(st, &base, CHUNK, CHUNK, 3, &f, 1, bytes, NULL, &up.id, &added, &err));
+	CHECK(added < CHUNK / 2);
+	OK(tree_update(st, &a, CHUNKS * CHUNK, &up, 1, &b, &err));
+	for (uint64_t i = 0; i < 20 * MIB(1) / CHUNK; i++)	/* too long to be merged */
+		put(st, 1000 + i);
+	root = put_disk(st, 1000);
+	store_close(st);
+	commit(2, &b);
+	commit(3, &root);
+	for (unsigned i = 0; i < 7; i++) {	/* all that was put stays needed */
+		struct chunk_update all[CHUNKS];
+
+		for (uint64_t k = 0; k < CHUNKS; k++)
+			all[k] = (struct chunk_update){ k, 1, content_id(1000 + i * CHUNKS + k) };
+		st = store_open(site, STORE_WRITE, &err);
+		OK(tree_update(st, NULL, CHUNKS * CHUNK, all, CHUNKS, &root, &err));
+		OK(store_flush(st, &err));
+		store_close(st);
+		commit(4 + i, &root);
+	}
+	prune_once(8);
+	CHECK(has(3) == 0 && has(1000) == 1);
+	OK(index_remake(site, &err));
+	fill(3, want);
+	memcpy(want + f.off, bytes, f.len);
+	c.plain = want;
+	c.leaf = leaf;
+	id_content(site->algo, CHUNK, want, CHUNK, leaf, &c.id);
+	CHECK(id_equal(&c.id, &up.id));
+	st = store_open(site, STORE_WRITE, &err);
+	CHECK(index_lists(&up.id) && store_has(st, &up.id, &err) == 0);
+	OK(store_put_chunk(st, &c, &added, &err));
+	CHECK(added > CHUNK / 2);
+	OK(store_flush(st, &err));
+	CHECK(store_has(st, &up.id, &err) == 1);
+	OK(store_read(st, &up.id, CHUNK, 0, CHUNK, got, &err));
+	CHECK(!memcmp(want, got, CHUNK));
+	store_close(st);
+	end();
+}
+
 static void test_one_prune(void)
 {
 	struct prune_how how = { .dry_run = false };
@@ -570,6 +645,7 @@ int main(void)
 	RUN(test_held);
 	RUN(test_overlay_base);
 	RUN(test_rebuilt);
+	RUN(test_patch_without_base);
 	RUN(test_one_prune);
 	RUN(test_verify);
 	RUN(test_verify_lost_pack);
