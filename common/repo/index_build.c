@@ -47,6 +47,7 @@ static int ingest(struct site *s, struct index *ix, const struct pack_name *name
 
 	if (fd == -1)
 		return -1;
+	r = pack_sync_names(s, name, n, e);
 	for (size_t i = 0; !r && i < n; i++) {
 		r = read_pack(s, name[i].id, &v, &p, e);
 		if (!r)
@@ -130,6 +131,7 @@ static int collect(struct site *s, struct build *b, struct err *e)
 	if (pack_list(s, &name, &n, e))
 		return -1;
 	b->pack = x_array(n + 1, sizeof *b->pack);
+	r = pack_sync_names(s, name, n, e);
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		r = read_pack(s, name[i].id, &v, &p, e);
 		if (r) {

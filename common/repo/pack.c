@@ -17,8 +17,6 @@
 #include "base/lock.h"
 #include "repo/pack_format.h"
 
-/* Writeback starts this often, so that a flush finds little left to do. */
-#define KICK_STEP (8u << 20)
 
 /* Create and lock the temporary file.  pack_clean of another process may get
  * hold of it between the two; then it is unlinked, and we take another. */
@@ -164,21 +162,37 @@ int pack_publish(struct site *s, struct pack_out *p, struct err *e)
 	return 0;
 }
 
-int pack_sync_dirs(struct site *s, struct pack_out *const *p, size_t n, struct err *e)
+/* Sync the directories packs/XX whose first byte is set. */
+static int sync_dirs(struct site *s, const bool xx[256], struct err *e)
 {
-	bool done[256] = { false };
 	char name[PACK_NAME_LEN];
 
-	for (size_t i = 0; i < n; i++) {
-		if (done[p[i]->id[0]])
+	for (unsigned i = 0; i < 256; i++) {
+		if (!xx[i])
 			continue;
-		done[p[i]->id[0]] = true;
-		pack_path(p[i]->id, name);
-		*strrchr(name, '/') = 0;
+		snprintf(name, sizeof name, "chunks/packs/%02x", i);
 		if (durable_dir(s->dir, name, e))
 			return -1;
 	}
 	return 0;
+}
+
+int pack_sync_dirs(struct site *s, struct pack_out *const *p, size_t n, struct err *e)
+{
+	bool xx[256] = { false };
+
+	for (size_t i = 0; i < n; i++)
+		xx[p[i]->id[0]] = true;
+	return sync_dirs(s, xx, e);
+}
+
+int pack_sync_names(struct site *s, const struct pack_name *v, size_t n, struct err *e)
+{
+	bool xx[256] = { false };
+
+	for (size_t i = 0; i < n; i++)
+		xx[v[i].id[0]] = true;
+	return durable_dir(s->dir, "chunks/packs", e) || sync_dirs(s, xx, e) ? -1 : 0;
 }
 
 void pack_out_free(struct site *s, struct pack_out *p)

@@ -101,5 +101,8 @@ int pack_unlink(struct site *s, const uint8_t id[PACK_ID], struct err *e);
 struct pack_name { uint8_t id[PACK_ID]; };
 /* Every published pack; sorted.  *v is the caller's. */
 int pack_list(struct site *s, struct pack_name **v, size_t *n, struct err *e);
+/* Make the names of these packs durable: their writer may not have come to it
+ * yet, and an index must not outlive a pack. */
+int pack_sync_names(struct site *s, const struct pack_name *v, size_t n, struct err *e);
 
 #endif
