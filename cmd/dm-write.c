@@ -109,17 +109,19 @@ static int work(const struct args *a, const struct apply_how *how, struct cause 
 	int64_t start = time_mono();
 	struct apply_sum sum = {0};
 	struct acks *acks = acks_new(a->acks_out ? "-" : a->acks, c, e);
+	int rc;
 
 	if (!acks) {
 		err_report(e);
 		return -1;
 	}
-	if (apply_run(how, 0, acks, c, &sum, e) < 0) {
+	rc = apply_run(how, 0, acks, c, &sum, e);
+	if (how->progress)
+		progress_end(how->progress);
+	if (rc < 0) {
 		tell(a, acks, e);
 		return -1;
 	}
-	if (how->progress)
-		progress_end(how->progress);
 	if (acks_close(acks, e) < 0 || summary(a, &sum, time_mono() - start, e) < 0) {
 		err_report(e);
 		return -1;

@@ -97,14 +97,9 @@ void emit_close(struct emit *m)
 
 int emit_end(struct emit *m, struct err *e)
 {
-	for (uint32_t i = 0; i < m->hello.ndisks; i++) {
-		struct stats s = {0};
-
-		s.v[STAT_READ] = m->disk[i].read;
-		s.v[STAT_SENT] = m->disk[i].sent;
-		if (stat_put(m->out, i, &s, e) < 0)
+	for (uint32_t i = 0; i < m->hello.ndisks; i++)
+		if (emit_say_stat(m, i, e) < 0)
 			return -1;
-	}
 	if (end_put(m->out, &m->tally, e) < 0)
 		return -1;
 	return frame_flush(m->out, e);

@@ -49,6 +49,7 @@ struct emit {
 	struct cause cause;
 	struct tally tally;	/* of what was put */
 	uint64_t done;		/* content bytes put, for progress */
+	int64_t told;		/* when STAT was last put */
 
 	pthread_mutex_t lock;
 	pthread_cond_t room, work, ready;
@@ -83,6 +84,8 @@ int emit_ask_pass(struct emit *m, struct frame *f);	/* keeps it */
 int emit_ask(struct emit *m, uint32_t disk, uint32_t epoch, struct entry *en);
 /* Ask for everything the volumes hold; arg is not used. */
 int emit_ask_whole(struct emit *m, void *arg, struct err *e);
+/* STAT with the running totals of a disk; the putter's, or after emit_stop. */
+int emit_say_stat(struct emit *m, uint32_t disk, struct err *e);
 /* STAT and END, after emit_stop. */
 int emit_end(struct emit *m, struct err *e);
 

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/timefmt.h"
+
 #define SLOTS_MAX 24u		/* chunks of the largest size: 24 MiB */
+#define STAT_EVERY_NS 1000000000
 #define SPLICE_MIN 65536u	/* smaller chunks are cheaper copied */
 
 static struct slot *slot_at(struct emit *m, uint64_t n)
@@ -88,6 +91,26 @@ static int put_chunk(struct emit *m, struct slot *s, struct err *e)
 	return 0;
 }
 
+int emit_say_stat(struct emit *m, uint32_t disk, struct err *e)
+{
+	struct stats s = {0};
+
+	s.v[STAT_READ] = m->disk[disk].read;
+	s.v[STAT_SENT] = m->disk[disk].sent;
+	return stat_put(m->out, disk, &s, e);
+}
+
+/* Once a second the other side hears how much its chunks shrank. */
+static int stat_due(struct emit *m, uint32_t disk, struct err *e)
+{
+	int64_t now = time_mono();
+
+	if (now - m->told < STAT_EVERY_NS)
+		return 0;
+	m->told = now;
+	return emit_say_stat(m, disk, e);
+}
+
 static int slot_put(struct emit *m, struct slot *s, struct err *e)
 {
 	int rc;
@@ -109,7 +132,7 @@ static int slot_put(struct emit *m, struct slot *s, struct err *e)
 	m->done += s->plain;
 	if (m->how->progress)
 		progress_set(m->how->progress, m->done, 0, NULL);
-	return 0;
+	return stat_due(m, s->disk, e);
 }
 
 /* The next slot to be put, or NULL at the end.  Before it waits it sends what
@@ -313,6 +336,7 @@ int emit_start(struct emit *m, struct err *e)
 	pthread_cond_init(&m->work, NULL);
 	pthread_cond_init(&m->ready, NULL);
 	tally_init(&m->tally, &m->hello);
+	m->told = time_mono();
 	m->worker = x_array(m->how->threads, sizeof(*m->worker));
 	if (slots_new(m, e) < 0)
 		return -1;
