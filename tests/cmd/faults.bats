@@ -6,3 +6,8 @@ load ../lib/common
 	run -0 "$DM_TOP/tests/fault/kill-rounds" 150
 	echo "$output"
 }
+
+@test "streams that are cut, damaged, reordered or mixed are refused by every reader" {
+	run -0 "$DM_TOP/tests/fault/cut-stream" 8
+	echo "$output"
+}
