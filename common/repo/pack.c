@@ -17,7 +17,6 @@
 #include "base/lock.h"
 #include "repo/pack_format.h"
 
-
 /* Create and lock the temporary file.  pack_clean of another process may get
  * hold of it between the two; then it is unlinked, and we take another. */
 static int create_locked(struct site *s, const char *name, struct err *e)

@@ -2,7 +2,6 @@
  * is the state, replaced at every flush. */
 #include "repo/session.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,20 +15,18 @@
 #include "base/fdio.h"
 #include "base/lock.h"
 #include "base/timefmt.h"
+#include "repo/session_priv.h"
 #include "repo/session_text.h"
 
-#define HEX_LEN 32
-#define PATH_LEN 64
-
-static char *lock_path(char out[PATH_LEN], const char *name)
+char *session_lock_path(char out[SESSION_PATH], const char *name)
 {
-	snprintf(out, PATH_LEN, "open/%s", name);
+	snprintf(out, SESSION_PATH, "open/%s", name);
 	return out;
 }
 
-static char *state_path(char out[PATH_LEN], const char *name)
+char *session_state_path(char out[SESSION_PATH], const char *name)
 {
-	snprintf(out, PATH_LEN, "open/%s.json", name);
+	snprintf(out, SESSION_PATH, "open/%s.json", name);
 	return out;
 }
 
@@ -56,12 +53,12 @@ void session_close(struct session *se)
 /* The lock file under a shared lock: fd; -1; -2 it is not there (make unset). */
 static int lock_shared(struct site *s, const char *name, bool make, struct err *e)
 {
-	char path[PATH_LEN];
+	char path[SESSION_PATH];
 	struct stat st;
 	int fd, r;
 
 	for (;;) {
-		fd = openat(s->dir, lock_path(path, name), O_RDWR | O_CLOEXEC | (make ? O_CREAT : 0), 0600);
+		fd = openat(s->dir, session_lock_path(path, name), O_RDWR | O_CLOEXEC | (make ? O_CREAT : 0), 0600);
 		if (fd == -1)
 			return !make && errno == ENOENT ? -2 :
 			    err_sys(e, DM_ENV, errno, "open %s/%s", s->path, path);
@@ -79,12 +76,12 @@ static int lock_shared(struct site *s, const char *name, bool make, struct err *
 }
 
 /* The state of a session: NULL with e->code 0 when it has none (yet). */
-static struct session *read_state(struct site *s, const char *name, struct err *e)
+struct session *session_read(struct site *s, const char *name, struct err *e)
 {
-	char path[PATH_LEN], *text;
+	char path[SESSION_PATH], *text;
 	struct session *se;
 	size_t len;
-	int fd = openat(s->dir, state_path(path, name), O_RDONLY | O_CLOEXEC);
+	int fd = openat(s->dir, session_state_path(path, name), O_RDONLY | O_CLOEXEC);
 
 	if (fd == -1) {
 		if (errno != ENOENT)
@@ -112,70 +109,30 @@ static struct session *read_state(struct site *s, const char *name, struct err *
 
 int session_save(struct site *s, struct session *se, struct err *e)
 {
-	char path[PATH_LEN], *text = session_text(se, s->algo, e);
+	char path[SESSION_PATH], *text = session_text(se, s->algo, e);
 	int r;
 
 	if (!text)
 		return -1;
-	r = durable_replace(s->dir, state_path(path, se->name), text, strlen(text), e);
+	r = durable_replace(s->dir, session_state_path(path, se->name), text, strlen(text), e);
 	free(text);
 	return r;
 }
 
-static int remove_files(struct site *s, const char *name, struct err *e)
+int session_remove(struct site *s, const char *name, struct err *e)
 {
-	char path[PATH_LEN];
+	char path[SESSION_PATH];
 
-	if (unlinkat(s->dir, state_path(path, name), 0) && errno != ENOENT)
+	if (unlinkat(s->dir, session_state_path(path, name), 0) && errno != ENOENT)
 		return err_sys(e, DM_ENV, errno, "remove %s/%s", s->path, path);
-	if (unlinkat(s->dir, lock_path(path, name), 0) && errno != ENOENT)
+	if (unlinkat(s->dir, session_lock_path(path, name), 0) && errno != ENOENT)
 		return err_sys(e, DM_ENV, errno, "remove %s/%s", s->path, path);
 	return durable_dir(s->dir, "open", e);
 }
 
 int session_end(struct site *s, struct session *se, struct err *e)
 {
-	return remove_files(s, se->name, e);
-}
-
-static const struct session_disk *find_disk(const struct session *se, const char *name)
-{
-	for (size_t i = 0; i < se->ndisks; i++)
-		if (!strcmp(se->disk[i].name, name))
-			return &se->disk[i];
-	return NULL;
-}
-
-/* Is it an iteration of the same workload, disks and bases? */
-static bool same_work(const struct session *old, const struct session *want)
-{
-	if (old->ndisks != want->ndisks || strcmp(old->workload, want->workload))
-		return false;
-	for (size_t i = 0; i < want->ndisks; i++) {
-		const struct session_disk *w = &want->disk[i], *o = find_disk(old, w->name);
-
-		if (!o || o->size != w->size || o->block != w->block || o->full != w->full ||
-		    o->has_base != w->has_base || (w->has_base && !id_equal(&o->base, &w->base)))
-			return false;
-	}
-	return true;
-}
-
-static bool same_point(const struct session_disk *a, const struct session_disk *b)
-{
-	return a->frozen && b->frozen && *a->target_point && !strcmp(a->target_point, b->target_point);
-}
-
-/* Can two sessions of the same work not both be right?  Without a workload's
- * name and without points they may be of different machines. */
-static bool clash(const struct session *old, const struct session *want)
-{
-	if (*want->workload)
-		return true;
-	for (size_t i = 0; i < want->ndisks; i++)
-		if (!same_point(find_disk(old, want->disk[i].name), &want->disk[i]))
-			return false;
-	return want->ndisks > 0;
+	return session_remove(s, se->name, e);
 }
 
 static char *copy(const char *s)
@@ -184,7 +141,7 @@ static char *copy(const char *s)
 }
 
 /* A session as wanted, with what an interrupted one (or NULL) had. */
-static struct session *make(const char *name, const struct session *want, const struct session *old)
+struct session *session_make(const char *name, const struct session *want, const struct session *old)
 {
 	struct session *se = x_alloc(sizeof *se);
 
@@ -196,7 +153,7 @@ static struct session *make(const char *name, const struct session *want, const 
 	se->ndisks = want->ndisks;
 	for (size_t i = 0; i < want->ndisks; i++) {
 		const struct session_disk *w = &want->disk[i];
-		const struct session_disk *o = old ? find_disk(old, w->name) : NULL;
+		const struct session_disk *o = old ? session_disk_named(old, w->name) : NULL;
 		struct session_disk *d = &se->disk[i];
 
 		*d = (struct session_disk){
@@ -210,7 +167,7 @@ static struct session *make(const char *name, const struct session *want, const 
 		d->resume = o->resume;
 		if (!o->has_partial)
 			continue;
-		if (same_point(o, d)) {
+		if (session_same_point(o, d)) {
 			d->has_partial = true;
 			d->partial = o->partial;
 		} else {
@@ -221,138 +178,10 @@ static struct session *make(const char *name, const struct session *want, const 
 	return se;
 }
 
-static bool is_session_name(const char *name)
-{
-	uint8_t id[HEX_LEN / 2];
-
-	return strlen(name) == HEX_LEN && !hex_get(name, id, sizeof id);
-}
-
-/* Names of all sessions, NULL at the end; the caller frees them and the array. */
-static char **list_names(struct site *s, struct err *e)
-{
-	int fd = openat(s->dir, "open", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd == -1 ? NULL : fdopendir(fd);
-	struct dirent *de;
-	char **v = NULL;
-	size_t n = 0;
-
-	if (!d) {
-		fd_close(fd);
-		err_sys(e, DM_ENV, errno, "open %s/open", s->path);
-		return NULL;
-	}
-	v = x_grow(NULL, 1, sizeof *v);
-	while ((de = readdir(d))) {
-		if (!is_session_name(de->d_name))
-			continue;
-		v = x_grow(v, n + 2, sizeof *v);
-		v[n++] = x_strdup(de->d_name);
-	}
-	v[n] = NULL;
-	closedir(d);
-	return v;
-}
-
-static void free_names(char **v)
-{
-	for (size_t i = 0; v && v[i]; i++)
-		free(v[i]);
-	free(v);
-}
-
-/* The lock file, held alone: fd; -2 somebody holds it, or it is gone; -1. */
-static int lock_alone(struct site *s, const char *name, struct err *e)
-{
-	char path[PATH_LEN];
-	int fd = openat(s->dir, lock_path(path, name), O_RDWR | O_CLOEXEC), r;
-
-	if (fd == -1)
-		return errno == ENOENT ? -2 : err_sys(e, DM_ENV, errno, "open %s/%s", s->path, path);
-	r = lock_try(fd, LOCK_EXCLUSIVE, e);
-	if (r == 0)
-		return fd;
-	fd_close(fd);
-	return r < 0 ? -1 : -2;
-}
-
-int session_abandon(struct site *s, const char *name, struct err *e)
-{
-	char path[PATH_LEN];
-	int fd, r;
-
-	if (!is_session_name(name))
-		return err_set(e, DM_USAGE, "%s is no session's name", name);
-	fd = lock_alone(s, name, e);
-	if (fd == -1)
-		return -1;
-	if (fd == -2)
-		return faccessat(s->dir, lock_path(path, name), F_OK, 0) == 0;
-	r = remove_files(s, name, e);
-	fd_close(fd);
-	return r;
-}
-
-static bool newer(const struct session *a, const struct session *b)
-{
-	return !b || a->epoch > b->epoch || (a->epoch == b->epoch && a->started > b->started);
-}
-
-/* One other session: become *best if it is interrupted work of the same kind.
- * One without state whose maker is dead is removed. */
-static int consider(struct site *s, const char *name, const struct session *want, struct session **best,
-    struct err *e)
-{
-	struct err bad = { 0 };
-	struct session *old = read_state(s, name, &bad);
-	int fd, r = 0;
-
-	if (old && !same_work(old, want)) {
-		session_close(old);
-		return 0;
-	}
-	if (!old && bad.code)
-		return 0;	/* not ours to judge: list and prune name it */
-	fd = lock_alone(s, name, e);
-	if (fd == -1 || (fd == -2 && old && clash(old, want)))
-		r = fd == -1 ? -1 : err_set(e, DM_NO, "%s: session %s of the same disks is still at work",
-		    s->path, name);
-	if (fd >= 0 && old && newer(old, *best)) {
-		session_close(*best);
-		old->fd = fd;
-		*best = old;
-		return 0;
-	}
-	if (fd >= 0 && !old)
-		r = remove_files(s, name, e);
-	if (fd >= 0)
-		fd_close(fd);
-	session_close(old);
-	return r;
-}
-
-/* The interrupted session to go on with, held alone; NULL with e->code 0 when
- * there is none.  mine: a name to leave out, or NULL. */
-static struct session *find(struct site *s, const struct session *want, const char *mine, struct err *e)
-{
-	char **name = list_names(s, e);
-	struct session *best = NULL;
-	int r = name ? 0 : -1;
-
-	for (size_t i = 0; !r && name[i]; i++)
-		if (!mine || strcmp(name[i], mine))
-			r = consider(s, name[i], want, &best, e);
-	free_names(name);
-	if (!r)
-		return best;
-	session_close(best);
-	return NULL;
-}
-
 struct session *session_begin(struct site *s, const uint8_t id[16], const struct session *want, struct err *e)
 {
 	struct session *old = NULL, *se = NULL, *mine;
-	char name[HEX_LEN + 1];
+	char name[SESSION_NAME + 1];
 	int fd;
 
 	hex_put(name, id, 16);
@@ -360,14 +189,14 @@ struct session *session_begin(struct site *s, const uint8_t id[16], const struct
 	if (fd < 0)
 		return NULL;
 	/* The same session once more: a writer that was restarted. */
-	mine = read_state(s, name, e);
+	mine = session_read(s, name, e);
 	if (!e->code)
-		old = mine && same_work(mine, want) ? NULL : find(s, want, name, e);
+		old = mine && session_same_work(mine, want) ? NULL : session_interrupted(s, want, name, e);
 	if (e->code)
 		goto out;
-	se = make(name, want, old ? old : mine);
+	se = session_make(name, want, old ? old : mine);
 	se->fd = fd;
-	if (session_save(s, se, e) || (old && remove_files(s, old->name, e))) {
+	if (session_save(s, se, e) || (old && session_remove(s, old->name, e))) {
 		session_close(se);
 		se = NULL;
 		fd = -1;
@@ -380,22 +209,9 @@ out:
 	return se;
 }
 
-struct session *session_find(struct site *s, const struct session *want, struct err *e)
-{
-	struct session *old = find(s, want, NULL, e), *se = NULL;
-
-	if (old) {
-		se = make(old->name, want, old);
-		se->epoch = old->epoch;
-		se->started = old->started;
-	}
-	session_close(old);
-	return se;
-}
-
 struct session *session_join(struct site *s, const uint8_t id[16], struct err *e)
 {
-	char name[HEX_LEN + 1];
+	char name[SESSION_NAME + 1];
 	struct session *se;
 	int fd;
 
@@ -406,7 +222,7 @@ struct session *session_join(struct site *s, const uint8_t id[16], struct err *e
 			err_set(e, DM_NO, "%s: there is no session %s", s->path, name);
 		return NULL;
 	}
-	se = read_state(s, name, e);
+	se = session_read(s, name, e);
 	if (!se) {
 		err_set(e, DM_NO, "%s: session %s has no state", s->path, name);
 		fd_close(fd);
@@ -414,60 +230,4 @@ struct session *session_join(struct site *s, const uint8_t id[16], struct err *e
 	}
 	se->fd = fd;
 	return se;
-}
-
-/* One entry of the list; 0 also when it ended meanwhile (*out NULL). */
-static int list_one(struct site *s, const char *name, struct session **out, bool *alive, struct err *e)
-{
-	char path[PATH_LEN];
-	int fd = openat(s->dir, lock_path(path, name), O_RDWR | O_CLOEXEC), held;
-
-	*out = NULL;
-	if (fd == -1)
-		return errno == ENOENT ? 0 : err_sys(e, DM_ENV, errno, "open %s/%s", s->path, path);
-	held = lock_held(fd, e);
-	fd_close(fd);
-	if (held < 0)
-		return -1;
-	*alive = held;
-	*out = read_state(s, name, e);
-	if (e->code)
-		return -1;
-	if (*out)
-		return 0;
-	*out = x_alloc(sizeof **out);
-	(*out)->fd = -1;
-	(*out)->name = x_strdup(name);
-	(*out)->workload = x_strdup("");
-	return 0;
-}
-
-int session_list(struct site *s, struct session ***out, bool **alive, size_t *n, struct err *e)
-{
-	char **name = list_names(s, e);
-	size_t count = 0;
-	int r = name ? 0 : -1;
-
-	*n = 0;
-	*out = NULL;
-	*alive = NULL;
-	while (!r && name[count])
-		count++;
-	if (!r) {
-		*out = x_array(count + 1, sizeof **out);
-		*alive = x_array(count + 1, sizeof **alive);
-	}
-	for (size_t i = 0; !r && i < count; i++) {
-		r = list_one(s, name[i], &(*out)[*n], &(*alive)[*n], e);
-		if (!r && (*out)[*n])
-			++*n;
-	}
-	free_names(name);
-	if (!r)
-		return 0;
-	for (size_t i = 0; i < *n; i++)
-		session_close((*out)[i]);
-	free(*out);
-	free(*alive);
-	return -1;
 }

@@ -75,6 +75,9 @@ int store_pread(struct store *st, const struct loc *l, uint32_t off, void *p, ui
 int store_record(struct store *st, const struct id *id, enum record_type type, bool check, uint8_t *buf,
     struct record *r, struct err *e);
 
+/* *e: the id is not there (DM_NO).  Returns -1. */
+int store_unknown(struct store *st, const struct id *id, struct err *e);
+
 /* Append a record; r->stored is set from the body. */
 int store_append(struct store *st, struct record *r, const struct iovec *body, int n, uint64_t *added,
     struct err *e);
