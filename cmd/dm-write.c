@@ -60,7 +60,7 @@ static int summary_json(const struct apply_sum *s, double seconds)
 	json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f}", "disks", (json_int_t)s->disks,
 	    "chunks", (json_int_t)s->chunks, "bytes", (json_int_t)s->bytes,
 	    "stored", (json_int_t)s->stored, "dedup", (json_int_t)s->dedup, "seconds", seconds);
-	int rc = j && json_dumpf(j, stdout, JSON_INDENT(2)) == 0 ? 0 : -1;
+	int rc = j && json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0 ? 0 : -1;
 
 	putchar('\n');
 	json_decref(j);
