@@ -49,7 +49,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "--help"))
 		return help();
 	if (!strcmp(argv[1], "--version")) {
-		printf("dm %s\n", dm_version);
+		printf("dm-checkpoint %s\n", dm_version);
 		return checkpoint_flush(&e) ? err_report(&e) : DM_OK;
 	}
 	for (size_t i = 0; i < LEN(commands); i++)

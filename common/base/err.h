@@ -28,6 +28,7 @@ struct err {
 	int errnum;		/* errno of the cause, 0 if none */
 	enum err_class cls;
 	int relayed;		/* the cause came in an ABORT from another program */
+	int cut;		/* the input ended early: others failed first */
 	int quiet;		/* say nothing: our reader went away (EPIPE) */
 	char text[512];		/* one line, lower case, without a program name */
 };

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,7 +119,8 @@ void uri_free(struct uri *u)
 	*u = (struct uri){ 0 };
 }
 
-/* The last part of a path, without an image suffix, made a valid name. */
+/* The last part of a path, without an image suffix, made a valid name; but '='
+ * stays, and is refused, as it may be a NAME= gone wrong. */
 static char *default_name(const char *uri)
 {
 	static const char *const suffix[] = { ".raw", ".img", ".qcow2", ".disk", ".bin" };
@@ -141,6 +143,11 @@ static char *default_name(const char *uri)
 			break;
 		}
 	}
+	for (char *p = name; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("._-=", *p))
+			*p = '_';
+	if (*name == '.' || *name == '-')
+		*name = '_';
 	return name;
 }
 

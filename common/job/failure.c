@@ -6,14 +6,22 @@ int failure_cut(struct err *e, const char *what)
 	bool first = !e->code;
 
 	err_set(e, DM_ENV, "%s: ended before its END", what);
-	if (first)
+	if (first) {
 		e->cls = CLASS_TRANSIENT;
+		e->cut = 1;
+	}
 	return -1;
 }
 
 void failure_told(int fd, struct err *e)
 {
 	if (fd_is_stream(fd))
+		e->quiet = 1;
+}
+
+void failure_unheard(struct err *e)
+{
+	if (e->relayed || e->cut)
 		e->quiet = 1;
 }
 
@@ -25,4 +33,6 @@ void failure_tell(struct frame_out *o, int fd, struct err *e)
 		return;
 	if (abort_put(o, e, &e2) == 0 && frame_flush(o, &e2) == 0)
 		failure_told(fd, e);
+	else if (e2.quiet)
+		failure_unheard(e);
 }

@@ -267,9 +267,13 @@ static void window_tell(struct window *w, struct err *e)
 		if (!window_wait(w, &ev))
 			return;
 		if (ev.output & (POLLERR | POLLHUP | POLLNVAL))
-			return;
+			e2.quiet = 1;
+		if (e2.quiet)
+			break;
 	}
-	if (!e2.code)
+	if (e2.quiet)
+		failure_unheard(e);
+	else if (!e2.code)
 		failure_told(STDOUT_FILENO, e);
 }
 

@@ -203,9 +203,13 @@ static void workers_tell(struct workers *x, struct err *e)
 			return;
 		poll(&p, 1, (int)(left / MILLISECOND) + 1);
 		if (p.revents & (POLLERR | POLLHUP | POLLNVAL))
-			return;
+			e2.quiet = 1;
+		if (e2.quiet)
+			break;
 	}
-	if (!e2.code)
+	if (e2.quiet)
+		failure_unheard(e);
+	else if (!e2.code)
 		failure_told(STDOUT_FILENO, e);
 }
 

@@ -13,11 +13,10 @@ scripts="dm-replicate dm-restore"
 		exits 0 "$p" --help </dev/null
 		[ -z "$err" ]
 		[[ $output == usage:\ $p* ]]
-		[[ $output == *--version* ]]
 	done
 }
 
-@test "--version names the program; all have the same one" {
+@test "--version names the program; the number is the same for all" {
 	for p in $programs $scripts; do
 		exits 0 "$p" --version </dev/null
 		[[ $output =~ ^$p\ [0-9]+\.[0-9]+\.[0-9]+$ ]]

@@ -102,6 +102,8 @@ static void test_names(void)
 	volume_arg_free(&a);
 	CHECK(volume_arg_parse("/x/y=z.raw", &a, &e) < 0 && e.code == DM_USAGE);
 	e = (struct err){ 0 };
+	CHECK(volume_arg_parse("repo:/srv/my site", &a, &e) == 0 && !strcmp(a.name, "my_site"));
+	volume_arg_free(&a);
 	CHECK(volume_arg_parse("repo:/srv/dm#web1/3", &a, &e) == 0 && !strcmp(a.name, "dm"));
 	volume_arg_free(&a);
 	CHECK(uri_parse("file:/a%20b?record=x%2Fy&z=1#f", &u, &e) == 0);
