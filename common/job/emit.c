@@ -259,7 +259,7 @@ static int hello_make(struct emit *m, struct err *e)
 	m->disk = x_array(g->n, sizeof(*m->disk));
 	for (size_t i = 0; i < g->n; i++) {
 		struct volume_how how = {
-			.mode = VOL_READ, .disk = g->arg[i].name,
+			.mode = VOL_READ, .disk = g->arg[i].named ? g->arg[i].name : NULL,
 			.chunk_size = h->chunk_size, .algo = h->algo,
 		};
 		struct disk *d = &h->disk[h->ndisks++];

@@ -78,6 +78,23 @@ says() {
 	same d.raw copy.raw
 }
 
+@test "a checkpoint is a disk too" {
+	load ../lib/pipeline
+	site
+	full site w d.raw
+	for disk in repo:site#w repo:site#w/1/d x=repo:site#w/1/d; do
+		rm -f copy.raw copy.raw.dm
+		sh_exits 0 "set -o pipefail; dm-send --all $disk | dm-write --json copy.raw"
+		same d.raw copy.raw
+	done
+	# stored chunks go as they are, unless they are wanted plain
+	dm-send --all repo:site#w >as-stored
+	dm-send --all --compress none repo:site#w >plain
+	[ "$(stat -c %s as-stored)" -lt $(($(stat -c %s plain) * 8 / 10)) ]
+	sh_exits 0 "dm-write --json copy.raw <plain"
+	same d.raw copy.raw
+}
+
 @test "standard input that asks nothing means everything" {
 	sh_exits 0 "set -o pipefail; dm-send d.raw </dev/null | dm-write --json copy.raw"
 	same d.raw copy.raw
