@@ -81,25 +81,43 @@ static bool has_root(const struct checkpoint *c, const struct id *root)
 	return false;
 }
 
+/* Hold a checkpoint of this workload that has the root, the newest first.  A
+ * record that cannot be read hides no other. */
+static int hold_in(struct repo_source *r, const char *workload, struct err *e)
+{
+	uint64_t *seq;
+	size_t n;
+
+	if (catalog_seqs(r->site, workload, &seq, &n, e))
+		return -1;
+	while (n-- && r->hold == -1) {
+		struct err skip = { 0 };
+		struct checkpoint *c = catalog_read(r->site, workload, seq[n], &skip);
+
+		if (c && has_root(c, &r->root))
+			r->hold = catalog_hold(r->site, c, &skip);
+		checkpoint_free(c);
+	}
+	free(seq);
+	return 0;
+}
+
 /* A state named by its root.  A checkpoint that has it is held; a state of an
  * open session has none. */
 static int by_point(struct repo_source *r, const char *point, struct err *e)
 {
-	struct checkpoint **v;
-	struct err gone = { 0 };
+	char **name;
 	size_t n;
+	int res = 0;
 
 	if (!repo_point_parse(r->site, point, &r->root))
 		return err_set(e, DM_NO, "%s: '%s' names no state of this repository", r->site->path, point);
-	if (catalog_list(r->site, NULL, &v, &n, e))
+	if (catalog_workloads(r->site, &name, &n, e))
 		return -1;
-	for (size_t i = n; i-- && r->hold == -1;)
-		if (has_root(v[i], &r->root)) {
-			gone.code = 0;
-			r->hold = catalog_hold(r->site, v[i], &gone);
-		}
-	catalog_list_free(v, n);
-	return 0;
+	for (size_t i = 0; i < n && !res && r->hold == -1; i++)
+		res = hold_in(r, name[i], e);
+	catalog_names_free(name, n);
+	return res;
 }
 
 static int source_fill(struct repo_source *r, const struct uri *u, const struct volume_how *how, struct err *e)
