@@ -15,6 +15,9 @@
 #include "volume/volume.h"
 
 #define APPLY_JOBS 256u
+#define APPLY_FLUSHES 16u	/* barriers waiting for their flush */
+/* Epochs with something under way: of open and of unflushed barriers. */
+#define APPLY_EPOCHS (EPOCHS_AHEAD + APPLY_FLUSHES + 1)
 /* Payload waiting or under way: enough to keep the workers busy; more would
  * only leave the caches. */
 #define APPLY_BYTES(threads) min64(MIB(32), MIB(4) * (threads))
@@ -50,8 +53,8 @@ struct apply {
 	struct apply_job *free, *first, *last;
 	struct apply_job *jobs;
 	uint64_t queued;		/* bytes of payload not yet done */
-	uint64_t left[EPOCHS_AHEAD];	/* jobs not yet done, by epoch */
-	uint64_t counted[EPOCHS_AHEAD];	/* indices written, by epoch */
+	uint64_t left[APPLY_EPOCHS];	/* jobs not yet done, by epoch */
+	uint64_t counted[APPLY_EPOCHS];	/* indices written, by epoch */
 	uint64_t durable_count;		/* indices in epochs flushed */
 	uint32_t given;			/* the highest epoch of a job */
 	uint32_t closed, flushed;	/* epochs up to these */

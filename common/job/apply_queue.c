@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#define FLUSHES_AHEAD 16u	/* barriers waiting for their flush */
-
 static void fail(struct apply *a, const struct err *e)
 {
 	cause_give(a->cause, e);
@@ -60,7 +58,7 @@ void apply_job_give(struct apply *a, struct apply_job *j)
 {
 	pthread_mutex_lock(&a->lock);
 	a->queued += job_bytes(j);
-	a->left[j->epoch % EPOCHS_AHEAD]++;
+	a->left[j->epoch % APPLY_EPOCHS]++;
 	if (j->epoch > a->given)
 		a->given = j->epoch;
 	if (a->last)
@@ -75,7 +73,7 @@ void apply_job_give(struct apply *a, struct apply_job *j)
 int apply_barrier(struct apply *a, uint32_t epoch, struct err *e)
 {
 	pthread_mutex_lock(&a->lock);
-	while (!cause_set(a->cause) && a->closed - a->flushed >= FLUSHES_AHEAD)
+	while (!cause_set(a->cause) && a->closed - a->flushed >= APPLY_FLUSHES)
 		pthread_cond_wait(&a->room, &a->lock);
 	a->closed = epoch;
 	pthread_cond_broadcast(&a->idle);
@@ -108,7 +106,7 @@ static struct apply_job *job_take(struct apply *a)
 /* Locked. */
 static void job_done(struct apply *a, struct apply_job *j, bool written)
 {
-	uint32_t k = j->epoch % EPOCHS_AHEAD;
+	uint32_t k = j->epoch % APPLY_EPOCHS;
 
 	a->queued -= job_bytes(j);
 	if (written)
@@ -152,7 +150,7 @@ static uint32_t flush_ready(const struct apply *a)
 {
 	uint32_t upto = a->flushed;
 
-	while (upto < a->closed && !a->left[(upto + 1) % EPOCHS_AHEAD])
+	while (upto < a->closed && !a->left[(upto + 1) % APPLY_EPOCHS])
 		upto++;
 	return upto > a->flushed ? upto : 0;
 }
@@ -165,7 +163,7 @@ static int say_durable(struct apply *a, uint32_t upto, struct err *e)
 	int rc = 0;
 
 	for (uint32_t i = a->flushed + 1; o && rc == 0 && i <= upto; i++) {
-		count += a->counted[i % EPOCHS_AHEAD];
+		count += a->counted[i % APPLY_EPOCHS];
 		rc = durable_put(o, i, count, e);
 	}
 	if (o)
@@ -176,8 +174,8 @@ static int say_durable(struct apply *a, uint32_t upto, struct err *e)
 static void flush_done(struct apply *a, uint32_t upto)
 {
 	for (uint32_t i = a->flushed + 1; i <= upto; i++) {
-		a->durable_count += a->counted[i % EPOCHS_AHEAD];
-		a->counted[i % EPOCHS_AHEAD] = 0;
+		a->durable_count += a->counted[i % APPLY_EPOCHS];
+		a->counted[i % APPLY_EPOCHS] = 0;
 	}
 	a->flushed = upto;
 	pthread_cond_broadcast(&a->room);
