@@ -256,3 +256,33 @@ int chain_read(struct chain *c, unsigned first, unsigned last, uint8_t *p, struc
 	}
 	return 0;
 }
+
+int chain_stands(struct store *st, const struct id *id, struct err *e)
+{
+	uint8_t head[RECORD_HEADER];
+	struct err why = { 0 };
+	struct id at = *id;
+	struct record r;
+	struct loc l;
+
+	for (unsigned i = 0; i < CHAIN_MAX && !id_zero(&at); i++) {
+		int res = store_locate(st, &at, &l, &why);
+
+		if (res == 1 && l.en.type != REC_OVERLAY) {
+			store_release(st, &l);
+			return 1;
+		}
+		if (res == 1) {
+			res = store_pread(st, &l, 0, head, sizeof head, &why) ? -1 : 1;
+			store_release(st, &l);
+		}
+		if (res < 0 && why.code == DM_ENV) {
+			*e = why;
+			return -1;
+		}
+		if (res != 1 || record_decode(head, &r, &why))
+			return 0;
+		at = r.base;
+	}
+	return id_zero(&at);
+}

@@ -49,6 +49,12 @@ void chain_close(struct chain *c);
  * where the chunk ends earlier. */
 int chain_read(struct chain *c, unsigned first, unsigned last, uint8_t *p, struct err *e);
 
+/* Is all there that an overlay is read from?  Prune takes entries of records
+ * that nothing needs out of the index, and removes what they were patched from,
+ * but their bytes may stay in a pack: an index that is rebuilt has them again.
+ * 1, 0, -1. */
+int chain_stands(struct store *st, const struct id *id, struct err *e);
+
 static inline uint32_t chain_leaf_len(const struct chain *c, unsigned i)
 {
 	uint32_t size = leaf_size(c->st->site->chunk_size), off = i * size;

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/fdio.h"
+#include "repo/chain.h"
 #include "repo/store_priv.h"
 #include "repo/store_write.h"
 
@@ -137,39 +138,6 @@ static bool find_pending(struct store *st, const struct id *id, struct loc *l)
 	return s;
 }
 
-/* Is all there that an overlay is read from?  Prune removes entries of records
- * that nothing needs, and what they were patched from, but their bytes may stay
- * in a pack: an index that is rebuilt has them again.  1, 0, -1. */
-static int overlay_stands(struct store *st, const struct id *id, struct err *e)
-{
-	uint8_t head[RECORD_HEADER];
-	struct err why = { 0 };
-	struct id at = *id;
-	struct record r;
-	struct loc l;
-
-	for (unsigned i = 0; i <= UINT8_MAX && !id_zero(&at); i++) {
-		int res = store_locate(st, &at, &l, &why);
-
-		if (res == 1 && l.en.type != REC_OVERLAY) {
-			store_release(st, &l);
-			return 1;
-		}
-		if (res == 1) {
-			res = store_pread(st, &l, 0, head, sizeof head, &why) ? -1 : 1;
-			store_release(st, &l);
-		}
-		if (res < 0 && why.code == DM_ENV) {
-			*e = why;
-			return -1;
-		}
-		if (res != 1 || record_decode(head, &r, &why))
-			return 0;
-		at = r.base;
-	}
-	return id_zero(&at);
-}
-
 int store_known(struct store *st, const struct id *id, bool *doomed, struct err *e)
 {
 	struct index_entry en;
@@ -184,7 +152,7 @@ int store_known(struct store *st, const struct id *id, bool *doomed, struct err 
 		return 1;
 	r = index_find(st->index, id, &en, e);
 	if (r > 0 && !en.doomed && en.type == REC_OVERLAY) {
-		r = overlay_stands(st, id, e);
+		r = chain_stands(st, id, e);
 		*doomed = r == 0;
 	} else if (r > 0 && en.doomed) {
 		*doomed = true;

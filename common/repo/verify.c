@@ -7,7 +7,6 @@
 #include "base/fdio.h"
 #include "base/pool.h"
 #include "repo/store_priv.h"
-#include "repo/tree_check.h"
 
 #define ROWS 4096u
 
@@ -315,92 +314,6 @@ static int forget_damaged(struct verify *v, struct err *e)
 	return 0;
 }
 
-/* --- checkpoints -------------------------------------------------------- */
-
-static void note_loss(struct verify *v, const struct checkpoint *c, const char *disk, const char *why)
-{
-	struct verify_report *r = v->report;
-
-	r->loss = x_grow(r->loss, r->nloss + 1, sizeof(*r->loss));
-	r->loss[r->nloss++] = (struct verify_loss){
-		.workload = x_strdup(c->workload), .disk = x_strdup(disk), .why = x_strdup(why),
-		.seq = c->seq,
-	};
-}
-
-/* Was this disk of the checkpoint before found whole?  Then only what differs
- * needs a look. */
-static const struct id *whole_before(const struct verify *v, const struct checkpoint *before,
-    const char *workload, const char *disk)
-{
-	const struct checkpoint_disk *d;
-
-	if (!before || strcmp(before->workload, workload))
-		return NULL;
-	d = checkpoint_disk(before, disk);
-	if (!d || !d->has_root || strncmp(d->point, "root:", 5))
-		return NULL;
-	for (size_t i = 0; i < v->report->nloss; i++)
-		if (v->report->loss[i].seq == before->seq &&
-		    !strcmp(v->report->loss[i].workload, workload) &&
-		    !strcmp(v->report->loss[i].disk, disk))
-			return NULL;
-	return &d->root;
-}
-
-static int check_checkpoint(struct verify *v, struct tree_check *t, const struct checkpoint *c,
-    const struct checkpoint *before, struct err *e)
-{
-	for (size_t i = 0; i < c->ndisks; i++) {
-		const struct checkpoint_disk *d = &c->disk[i];
-		struct err why = { 0 };
-
-		if (!d->has_root || strncmp(d->point, "root:", 5)) {
-			v->report->outside++;
-			continue;
-		}
-		if (tree_check_root(t, &d->root, whole_before(v, before, c->workload, d->name), &why) == 0)
-			continue;
-		if (why.code == DM_ENV) {
-			*e = why;
-			return -1;
-		}
-		note_loss(v, c, d->name, why.text);
-	}
-	v->report->checkpoints++;
-	return 0;
-}
-
-static int check_checkpoints(struct verify *v, struct err *e)
-{
-	struct tree_check *t = tree_check_new(v->site, e);
-	struct checkpoint **c, *before = NULL;
-	size_t n;
-	int rc = 0;
-
-	if (!t)
-		return -1;
-	if (catalog_list(v->site, NULL, &c, &n, e)) {
-		tree_check_free(t);
-		return -1;
-	}
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct err gone = { 0 };
-		int fd = catalog_hold(v->site, c[i], &gone);
-
-		if (fd < 0 && gone.code == DM_NO)
-			continue;	/* pruned meanwhile */
-		if (fd < 0)
-			*e = gone;
-		rc = fd < 0 ? -1 : check_checkpoint(v, t, c[i], before, e);
-		before = c[i];
-		fd_close(fd);
-	}
-	catalog_list_free(c, n);
-	tree_check_free(t);
-	return rc;
-}
-
 int verify_run(struct site *s, struct progress *progress, struct verify_report *r, struct err *e)
 {
 	struct verify v = { .site = s, .report = r, .progress = progress };
@@ -410,7 +323,7 @@ int verify_run(struct site *s, struct progress *progress, struct verify_report *
 	pthread_mutex_init(&v.lock, NULL);
 	v.st = store_open(s, STORE_READ, e);
 	if (v.st)
-		rc = check_packs(&v, e) || forget_damaged(&v, e) || check_checkpoints(&v, e) ? -1 : 0;
+		rc = check_packs(&v, e) || forget_damaged(&v, e) || verify_checkpoints(s, r, e) ? -1 : 0;
 	store_close(v.st);
 	free(v.job);
 	pthread_mutex_destroy(&v.lock);

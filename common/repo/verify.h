@@ -30,6 +30,8 @@ struct verify_report {
 /* Damaged records are taken out of the index, so that the next write stores
  * their content anew.  0, whatever was found; -1: it could not be done. */
 int verify_run(struct site *s, struct progress *progress, struct verify_report *r, struct err *e);
+/* The second half of it: walk all checkpoints and note what is lost. */
+int verify_checkpoints(struct site *s, struct verify_report *r, struct err *e);
 void verify_report_free(struct verify_report *r);
 
 #endif

@@ -2,6 +2,7 @@
 # writers, readers and SIGKILL are at work.
 load ../lib/common
 load ../lib/volumes
+load ../lib/faults
 
 setup() {
 	dm_setup
@@ -216,4 +217,44 @@ stored() {
 	exits 0 dm-checkpoint reindex site
 	exits 0 dm-checkpoint verify site
 	comes_back 10 kept/10.raw
+}
+# Every other step, so that a few runs meet all of them.
+@test "prune is killed or fails at its steps" {
+	local n total i how
+	iteration a.raw
+	cp a.raw 1.raw
+	for i in 2 3 4; do
+		poke a.raw $((i * 300000)) 400000
+		iteration a.raw
+		cp a.raw $i.raw
+	done
+	dm-send --all --chunk-size 64K vdb=1.raw | dm-write repo:site >/dev/null
+	dm-checkpoint abandon site
+	small_fs ram 256M		# syncs cost nothing there
+	mv site a.raw [1-4].raw ram
+	cd ram
+	mv site start
+	cp -r start site
+	export DM_FAULT_COUNT=$PWD/count
+	preload_fault none:any:1:EIO
+	dm-checkpoint prune --keep-last 2 site >/dev/null
+	no_fault
+	total=$(awk '$1 == "dm-checkpoint" { print $2 }' count)
+	[ "$total" -gt 20 ]
+	for ((n = 1 + RANDOM % 2; n <= total; n += 2)); do
+		for how in KILL EIO; do
+			[ $how = KILL ] || [ $((RANDOM % 4)) -eq 0 ] || continue
+			rm -rf site
+			cp -r start site
+			preload_fault dm-checkpoint:any:$n:$how
+			dm-checkpoint prune --keep-last 2 site >/dev/null 2>&1 || :
+			no_fault
+			exits 0 dm-checkpoint prune --keep-last 2 site
+			[ "$(seqs)" = "3 4" ]
+			exits 0 dm-checkpoint verify site
+			comes_back 4 4.raw
+		done
+	done
+	comes_back 3 3.raw
+	cd ..
 }
