@@ -1,5 +1,6 @@
 # dm-window: what it asks for, and what it does when others fail.
 load ../lib/common
+load ../lib/volumes
 
 setup() {
 	dm_setup
@@ -258,4 +259,50 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 @test "progress goes to standard error" {
 	sh_exits 0 'descs --runs a=30M | dm-window --progress 2>shown >out'
 	grep -q 'dm-window: 30.0 MiB of 30.0 MiB' shown
+}
+
+# types: of the requests in `req', counted.
+types() { dm-json <req | jq -rs 'group_by(.type)[] | "\(.[0].type) \(length)"' | xargs; }
+
+# interrupted: an iteration of d.raw that is cut in its fourth epoch, when the
+# third is durable.
+durable() { dm-json <acked 2>/dev/null | grep -q '"durable","epoch":3'; }
+interrupted() {
+	: >acked
+	dm-changed d.raw | dm-describe | dm-window --interval 2M --resume site | dm-send d.raw |
+	    { stdbuf -o0 head -c 7000000; wait_for durable; } |
+		dm-recv | dm-write repo:site >acked || :
+	durable
+}
+
+@test "--resume does not ask again for what an interrupted iteration left" {
+	image_random d.raw 12M
+	chmod 400 d.raw
+	dm-checkpoint init site
+	interrupted 2>/dev/null
+	dm-changed d.raw | dm-describe | dm-window --resume site >req
+	[[ $(types) =~ ^"barrier 1 desc "([0-9]+)" end 1 held "([0-9]+)" hello 1"$ ]]
+	[ $((BASH_REMATCH[1] + BASH_REMATCH[2])) -eq 12 ]
+	[ "${BASH_REMATCH[2]}" -ge 6 ]
+	sh_exits 0 'dm-recv -- dm-send d.raw <req | dm-write repo:site |
+		dm-checkpoint commit --workload w site'
+	sh_exits 0 'dm-recover --at latest site w | dm-window | dm-send repo:site | dm-write b.raw >/dev/null'
+	same d.raw b.raw
+}
+
+@test "--resume believes only ids when the source may have changed" {
+	image_random d.raw 12M
+	dm-checkpoint init site
+	interrupted 2>/dev/null
+	dm-changed d.raw | dm-describe | dm-window --resume site >req
+	[ "$(types)" = "barrier 1 desc 12 end 1 hello 1" ]
+	image_random d2.raw 1M
+	dd if=d2.raw of=d.raw bs=1M seek=1 conv=notrunc status=none
+	dm-changed d.raw | dm-describe --digest d.raw | dm-window --resume site >req
+	[[ $(types) =~ " held "([0-9]+) ]]
+	dm-json <req | jq -es 'any(.index == 1 and .type == "desc")'
+	sh_exits 0 'dm-recv -- dm-send d.raw <req | dm-write repo:site |
+		dm-checkpoint commit --workload w site'
+	sh_exits 0 'dm-recover --at latest site w | dm-window | dm-send repo:site | dm-write b.raw >/dev/null'
+	same d.raw b.raw
 }
