@@ -18,6 +18,7 @@
 
 #define SECOND 1000000000ll
 #define MILLISECOND 1000000ll
+#define ATTEMPTS_MAX 8		/* of one request */
 
 enum worker_state {
 	WORKER_OFF,		/* to be started when restart_at has come */
@@ -94,6 +95,9 @@ int workers_assign(struct workers *x, struct err *e);
 void workers_settle(struct workers *x, struct request *r);
 /* Barriers that everything asked before them has passed. */
 int workers_gates(struct workers *x, struct err *e);
+
+/* worker_in.c: one frame of a worker; -1 with *e when the whole job failed. */
+int worker_frame(struct worker *w, struct frame *f, struct err *e);
 
 /* worker.c: one of them. */
 /* 0, or -1 with *e when it can be tried no more. */

@@ -120,7 +120,7 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	wait_for descs_seen 5
 	answer "$written | select(.index == 0 or .index == 3)"
 	wait_for descs_seen 7
-	! grep -q '"barrier"' seen
+	[ "$(grep -c '"barrier"' seen)" -eq 0 ]
 	exec 9>&-
 	ends 4		# the acks ended before their END
 }
@@ -131,7 +131,7 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	answer "$hello"
 	answer "$written | select(.index > 0)"
 	wait_for grep -q '"barrier"' seen
-	! grep -q '"end"' seen
+	[ "$(grep -c '"end"' seen)" -eq 0 ]
 	answer "$written | select(.index == 0)"
 	wait_for grep -q '"end"' seen
 	answer 'select(.type == "end")'

@@ -1,0 +1,169 @@
+/* What a worker of dm-recv says: compared with what it was asked, passed on. */
+#include "job/workers_impl.h"
+
+/* The same disks, at the same point, or no work for it. */
+static int check_hello(struct worker *w, const struct hello *h, struct err *e)
+{
+	struct workers *x = w->all;
+
+	if (memcmp(h->session, x->hello.session, sizeof h->session))
+		return err_set(e, DM_BAD, "%s: it answers another session", w->name);
+	if (h->ndisks != x->hello.ndisks || h->chunk_size != x->hello.chunk_size ||
+	    h->algo != x->hello.algo)
+		return err_set(e, DM_BAD, "%s: it answers for other disks or chunks", w->name);
+	for (uint32_t i = 0; i < h->ndisks; i++) {
+		const struct disk *want = &x->hello.disk[i], *d = &h->disk[i];
+		const char *point = *want->target_point ? want->target_point : x->point[i];
+
+		if (strcmp(d->name, want->name))
+			return err_set(e, DM_BAD, "%s: it answers for disk %s instead of %s",
+			    w->name, d->name, want->name);
+		if (d->size != want->size)
+			return err_set(e, DM_NO, "%s: disk %s has %llu bytes there, but %llu are "
+			    "asked for", w->name, d->name, (unsigned long long)d->size,
+			    (unsigned long long)want->size);
+		if (point && strcmp(d->target_point, point))
+			return err_set(e, DM_NO, "%s: disk %s is at \"%s\" there, but \"%s\" is "
+			    "asked for", w->name, d->name, d->target_point, point);
+		if (!x->point[i])
+			x->point[i] = x_strdup(d->target_point);
+	}
+	return 0;
+}
+
+static int take_hello(struct worker *w, const struct frame *f, struct err *e)
+{
+	struct hello h;
+	int r;
+
+	if (w->state != WORKER_STARTED)
+		return err_set(e, DM_BAD, "%s: a second HELLO", w->name);
+	if (hello_decode(f, &h, e) < 0)
+		return err_prefix(e, "%s", w->name);
+	r = check_hello(w, &h, e);
+	hello_free(&h);
+	w->state = WORKER_READY;
+	return r;
+}
+
+/* The request this answers; NULL with *e when there is none. */
+static struct request *owed_find(struct worker *w, uint64_t index, struct err *e)
+{
+	struct request *r = requests_find(w->all->table, index);
+
+	if (r && r->owner == w)
+		return r;
+	err_set(e, DM_BAD, "%s: it sent entry %llu, which it was not asked for", w->name,
+	    (unsigned long long)index);
+	return NULL;
+}
+
+static int take_answer(struct worker *w, struct frame *f, struct err *e)
+{
+	struct workers *x = w->all;
+	struct request *r;
+	struct chunk c;
+	int rc;
+
+	rc = f->type == FT_CHUNK ? chunk_decode(f, &x->hello, &c, e) :
+	    entry_frame_decode(f, &x->hello, &c.en, e);
+	if (rc < 0)
+		return err_prefix(e, "%s", w->name);
+	r = owed_find(w, c.en.index, e);
+	if (!r)
+		return -1;
+	if (!request_matches(r, f->disk, &c.en))
+		return err_set(e, DM_BAD, "%s: entry %llu differs from what was asked for", w->name,
+		    (unsigned long long)c.en.index);
+	tally_add(&w->gave, f->disk, &c.en, x->hello.chunk_size);
+	f->epoch = r->epoch;
+	if (frame_pass_keep(x->out, f, e) < 0)
+		return -1;
+	x->passed += entry_bytes(&c.en);
+	w->failures = 0;
+	w->backoff = 0;
+	request_unlink(&w->owed, r);
+	workers_settle(x, r);
+	return 0;
+}
+
+/* The source cannot now: the window learns it, and it is asked again. */
+static int take_nak(struct worker *w, struct frame *f, struct err *e)
+{
+	struct workers *x = w->all;
+	struct request *r;
+	struct nak n;
+
+	if (nak_decode(f, &n, e) < 0)
+		return err_prefix(e, "%s", w->name);
+	r = owed_find(w, n.index, e);
+	if (!r)
+		return -1;
+	if (n.again || r->disk != f->disk)
+		return err_set(e, DM_BAD, "%s: it refused entry %llu in a wrong way", w->name,
+		    (unsigned long long)n.index);
+	if (++r->attempt >= ATTEMPTS_MAX)
+		return err_set(e, DM_ENV, "%s: it refused entry %llu %u times", w->name,
+		    (unsigned long long)n.index, r->attempt);
+	request_unlink(&w->owed, r);
+	r->owner = NULL;
+	r->due = time_mono() + (int64_t)n.retry_ms * MILLISECOND;
+	request_append(&x->later, r);
+	return frame_pass(x->out, f, e);
+}
+
+/* Figures of all workers together. */
+static int take_stat(struct worker *w, const struct frame *f, struct err *e)
+{
+	struct workers *x = w->all;
+	struct stats sum;
+
+	if (f->disk >= x->hello.ndisks)
+		return err_set(e, DM_BAD, "%s: figures of an unknown disk", w->name);
+	if (stat_decode(f, &w->stat[f->disk], e) < 0)
+		return err_prefix(e, "%s", w->name);
+	sum = x->past[f->disk];
+	for (unsigned i = 0; i < x->n; i++)
+		for (size_t k = 0; x->worker[i].stat && k < LEN(sum.v); k++)
+			sum.v[k] += x->worker[i].stat[f->disk].v[k];
+	return stat_put(x->out, f->disk, &sum, e);
+}
+
+static int take_end(struct worker *w, const struct frame *f, struct err *e)
+{
+	struct tally t;
+
+	if (end_decode(f, &t, e) < 0)
+		return err_prefix(e, "%s", w->name);
+	if (!w->end_sent || w->owed.n || !tally_equal(&t, &w->gave))
+		return err_set(e, DM_BAD, "%s: its END is not that of what it was asked for",
+		    w->name);
+	w->state = WORKER_ENDED;
+	return 0;
+}
+
+int worker_frame(struct worker *w, struct frame *f, struct err *e)
+{
+	if (f->type == FT_ABORT)
+		return abort_decode(f, e);
+	if (w->state == WORKER_STARTED && f->type != FT_HELLO)
+		return err_set(e, DM_BAD, "%s: it does not begin with HELLO", w->name);
+	switch (f->type) {
+	case FT_HELLO:
+		return take_hello(w, f, e);
+	case FT_CHUNK:
+	case FT_ZERO:
+		return take_answer(w, f, e);
+	case FT_NAK:
+		return take_nak(w, f, e);
+	case FT_STAT:
+		return take_stat(w, f, e);
+	case FT_END:
+		return take_end(w, f, e);
+	default:
+		if (f->flags & FF_MAY_IGNORE)
+			return 0;
+		return err_set(e, DM_BAD, "%s: a frame of type %s does not belong here", w->name,
+		    frame_type_name(f->type));
+	}
+}
