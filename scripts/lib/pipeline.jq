@@ -54,8 +54,8 @@ def stages($in):
 			 then [$in.scan[] | "--disk", .] else [] end) +
 			[$w.site, $w.name] | words]
 	else [] end) +
-	[changed($in) | words + " | dm-describe" |
-		if $w.host == null then . else there($w.host) end] +
+	(if $w.host == null then [(changed($in) | words), "dm-describe"]
+	 else [changed($in) | words + " | dm-describe" | there($w.host)] end) +
 	["dm-window --acks \"$tmp/acks\" " +
 		((if $w.window then ["--window", $w.window] else [] end) +
 		(if $w.interval then ["--interval", $w.interval] else [] end) +
@@ -71,6 +71,9 @@ def stages($in):
 		(["--workload", $w.name] | words) +
 		(if $w.recovery then " --recovery \"$tmp/recovery.json\"" else "" end) + " " +
 		($w.site | q)];
+
+# The program of each stage.
+def programs($in): stages($in) | map(split(" ")[0]);
 
 def pipeline:
 	. as $in |

@@ -136,7 +136,7 @@ on_terminal() {
 
 @test "every option of --help is described in its page" {
 	for p in $programs $scripts; do
-		"$p" --help | grep -oE '(^|[ ,(])--[a-z-]+' | tr -d ' ,(' | sort -u >help.opts
+		"$p" --help | grep -oE '^ +(-[a-z], +)?--[a-z-]+' | sed 's/.* //' | sort -u >help.opts
 		grep -oE 'Fl -[a-z-]+' "$DM_TOP/man/$p.1" | sed 's/^Fl -/--/' | sort -u >page.opts
 		comm -23 help.opts page.opts | grep -vxE -- '--(help|version)' >missing || :
 		[ ! -s missing ] || die "$p.1 does not describe: $(tr '\n' ' ' <missing)"
