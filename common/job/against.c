@@ -99,7 +99,7 @@ int against_read(struct against *a, int fd, const char *what, struct err *e)
 	a->ids = r == 0 ? x_array(a->hello.ndisks, sizeof(*a->ids)) : NULL;
 	for (uint32_t i = 0; r == 0 && i < a->hello.ndisks; i++) {
 		a->ids[i] = idfile_create(NULL, a->hello.algo, a->hello.chunk_size,
-		    a->hello.disk[i].size, e);
+		    a->hello.disk[i].size, NULL, e);
 		r = a->ids[i] ? 0 : -1;
 	}
 	if (r == 0)

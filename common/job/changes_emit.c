@@ -109,7 +109,8 @@ static int start_tracker(struct emitter *em, struct subject *s, struct err *e)
 		if (s->state) {
 			char *tmp = x_printf("%s.tmp", s->state);
 
-			s->new = idfile_create(tmp, c->algo, c->chunk_size, volume_size(s->v), e);
+			s->new = idfile_create(tmp, c->algo, c->chunk_size, volume_size(s->v),
+			    s->old, e);
 			free(tmp);
 			if (!s->new)
 				return -1;

@@ -40,7 +40,8 @@ void tracker_free(struct tracker *t);
 struct tracker *track_volume(struct volume *v, const char *since);
 
 /* A scan: everything is read and compared with `old' (NULL: with nothing, all
- * is told); the ids found go into `new' (or NULL), which is sealed at the end.
+ * is told); the ids found go into `new' (or NULL; a named one, whose marks can
+ * be compared with old's), which is sealed at the end.
  * old and new stay the caller's. */
 struct tracker *track_scan(struct volume *v, struct idfile *old,
     struct idfile *new, int algo, uint32_t chunk_size, struct lane_crew *crew,

@@ -18,6 +18,7 @@ struct scan {
 	struct idfile *old, *new;
 	int algo;
 	uint32_t chunk, leaf;
+	unsigned marks;		/* of one leaf */
 	uint64_t size;
 	uint64_t forced;	/* from here on all is told, changed or not */
 	uint64_t given;		/* jobs were given up to here */
@@ -42,6 +43,7 @@ struct scan_job {
 	struct extents map, found;
 	struct id *id;		/* of its leaves */
 	struct id *was;
+	uint64_t *mark;		/* of its blocks, NULL when nobody keeps marks */
 	struct err err;
 };
 
@@ -53,6 +55,7 @@ static void job_free(struct lane_job *lj)
 	extents_free(&j->found);
 	free(j->id);
 	free(j->was);
+	free(j->mark);
 	free(j);
 }
 
@@ -88,9 +91,13 @@ static int hash_range(struct scan_job *j, uint64_t lo, uint64_t hi, void *buf)
 
 		if (volume_read(s->v, buf, n, lo) != 0)
 			return volume_error(s->v, &j->err);
-		for (size_t at = 0; at < n; at += s->leaf)
-			id_leaf(s->algo, (uint8_t *)buf + at, min64(s->leaf, n - at),
-			    &j->id[(lo + at - j->off) / s->leaf]);
+		for (size_t at = 0; at < n; at += s->leaf) {
+			size_t i = (lo + at - j->off) / s->leaf, len = min64(s->leaf, n - at);
+
+			id_leaf(s->algo, (uint8_t *)buf + at, len, &j->id[i]);
+			if (j->mark)
+				idfile_mark(s->new, (uint8_t *)buf + at, len, &j->mark[i * s->marks]);
+		}
 		lo += n;
 	}
 	return 0;
@@ -122,10 +129,33 @@ static int hash_data(struct scan_job *j)
 	return r;
 }
 
-/* Name the leaves that differ, and those that are told in any case. */
-static void compare(struct scan_job *j, size_t n)
+/* Leaf i changed: name the blocks of it that did, as far as marks tell. */
+static int compare_blocks(struct scan_job *j, size_t i, uint64_t off, uint64_t len)
 {
 	struct scan *s = j->scan;
+	uint64_t was[LEAF_MAX / MARK_BLOCK];
+	const uint64_t *now = &j->mark[i * s->marks];
+	bool any = false;
+
+	if (idfile_get_marks(s->old, off / s->leaf, was, &j->err) != 0)
+		return -1;
+	for (unsigned b = 0; b < s->marks && b * MARK_BLOCK < len; b++) {
+		if (now[b] == was[b])
+			continue;
+		extents_add(&j->found, off + b * MARK_BLOCK, min64(MARK_BLOCK, len - b * MARK_BLOCK),
+		    now[b] ? EXT_DATA : EXT_ZERO);
+		any = true;
+	}
+	if (!any)
+		extents_add(&j->found, off, len, EXT_DATA);
+	return 0;
+}
+
+/* Name the leaves that differ, and those that are told in any case. */
+static int compare(struct scan_job *j, size_t n)
+{
+	struct scan *s = j->scan;
+	bool blocks = j->mark && s->old && s->old->marked;
 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t off = j->off + i * s->leaf;
@@ -133,15 +163,37 @@ static void compare(struct scan_job *j, size_t n)
 
 		if (off < s->forced && id_equal(&j->id[i], &j->was[i]))
 			continue;
-		extents_add(&j->found, off, len, id_zero(&j->id[i]) ? EXT_ZERO : EXT_DATA);
+		if (id_zero(&j->id[i]))
+			extents_add(&j->found, off, len, EXT_ZERO);
+		else if (!blocks || off >= s->forced)
+			extents_add(&j->found, off, len, EXT_DATA);
+		else if (compare_blocks(j, i, off, len) != 0)
+			return -1;
 	}
+	return 0;
+}
+
+/* What was seen goes into the new state; what is zero is a hole there. */
+static void keep(struct scan_job *j, size_t n)
+{
+	struct scan *s = j->scan;
+	size_t lo = 0;
+	uint64_t leaf;
+
+	while (lo < n && id_zero(&j->id[lo]))
+		lo++;
+	while (n > lo && id_zero(&j->id[n - 1]))
+		n--;
+	leaf = j->off / s->leaf + lo;
+	if (n > lo && idfile_put(s->new, leaf, j->id + lo, n - lo, &j->err) == 0)
+		(void)idfile_put_marks(s->new, leaf, j->mark + lo * s->marks, n - lo, &j->err);
 }
 
 static void scan_run(struct lane_job *lj)
 {
 	struct scan_job *j = (struct scan_job *)lj;
 	struct scan *s = j->scan;
-	size_t n = div_up(j->len, s->leaf), lo = 0;
+	size_t n = div_up(j->len, s->leaf);
 
 	if (j->zero) {
 		extents_add(&j->found, j->off, j->len, EXT_ZERO);
@@ -149,17 +201,14 @@ static void scan_run(struct lane_job *lj)
 	}
 	j->id = x_array(n, sizeof(*j->id));
 	j->was = x_array(n, sizeof(*j->was));
+	if (s->new)
+		j->mark = x_array(n * s->marks, sizeof(*j->mark));
 	if (hash_data(j) != 0)
 		return;
 	if (s->old && idfile_get(s->old, j->off / s->leaf, j->was, n, &j->err) != 0)
 		return;
-	compare(j, n);
-	while (lo < n && id_zero(&j->id[lo]))
-		lo++;
-	while (n > lo && id_zero(&j->id[n - 1]))
-		n--;
-	if (s->new && n > lo)
-		(void)idfile_put(s->new, j->off / s->leaf + lo, j->id + lo, n - lo, &j->err);
+	if (compare(j, n) == 0 && s->new)
+		keep(j, n);
 }
 
 /* The first data of the volume at or after pos, or its size. */
@@ -330,6 +379,7 @@ struct tracker *track_scan(struct volume *v, struct idfile *old,
 	s->algo = algo;
 	s->chunk = chunk_size;
 	s->leaf = leaf_size(chunk_size);
+	s->marks = s->leaf / MARK_BLOCK;
 	s->size = volume_size(v);
 	/* Where sizes differ, the chunk in which the shorter ends has another
 	 * length now, and what lies beyond it is new. */

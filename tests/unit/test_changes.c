@@ -77,7 +77,7 @@ static struct idfile *scan(const char *disk, const char *state, struct idfile *o
 	struct volume *v = open_disk(disk);
 	char *path = in_dir(state);
 	struct err e = { 0 };
-	struct idfile *new = idfile_create(path, ID_BLAKE3, CHUNK_MAX, volume_size(v), &e), *again;
+	struct idfile *new = idfile_create(path, ID_BLAKE3, CHUNK_MAX, volume_size(v), old, &e), *again;
 	struct id root, mine;
 
 	CHECK_ERR(new, &e);
@@ -118,8 +118,8 @@ static void scan_finds_what_changed(void)
 	third = scan("d", "s3", second, &x);
 	CHECK(x.n == 3);
 	CHECK(says(&x, 0, MIB(2) + KIB(64), KIB(64), EXT_ZERO));
-	CHECK(says(&x, 1, MIB(8), KIB(64), EXT_DATA));
-	CHECK(says(&x, 2, SIZE / KIB(64) * KIB(64), SIZE % KIB(64), EXT_DATA));
+	CHECK(says(&x, 1, MIB(8), KIB(4), EXT_DATA));
+	CHECK(says(&x, 2, SIZE / KIB(4) * KIB(4), SIZE % KIB(4), EXT_DATA));
 	/* shorter: the new tail chunk is told whole */
 	write_at("d", 0, "", 0, MIB(8) + 100);
 	shorter = scan("d", "s4", third, &x);
@@ -141,16 +141,14 @@ static void damaged_states_are_refused(void)
 {
 	char *path = in_dir("s2");
 	struct err e = { 0 };
-	struct stat st;
 	struct idfile *f;
 	uint8_t byte;
 	int fd = open(path, O_RDWR);
 
-	CHECK(fd >= 0 && fstat(fd, &st) == 0);
-	for (uint64_t at = 0; at < (uint64_t)st.st_size; at += at < 64 ? 1 : 500) {
+	CHECK(fd >= 0);
+	/* header and ids; marks only ever make more of a changed leaf */
+	for (uint64_t at = 0; at < 4096 + SIZE / KIB(64) * ID_LEN; at += at < 64 ? 1 : 500) {
 		if (at >= 64 && at < 4096)
-			continue;	/* not used */
-		if (at >= 20 && at < 24)
 			continue;
 		CHECK(pread(fd, &byte, 1, (off_t)at) == 1);
 		byte ^= 4;
@@ -166,7 +164,7 @@ static void damaged_states_are_refused(void)
 	idfile_close(f);
 	close(fd);
 	e = (struct err){ 0 };
-	idfile_close(idfile_create(path, ID_BLAKE3, CHUNK_MAX, SIZE, &e));
+	idfile_close(idfile_create(path, ID_BLAKE3, CHUNK_MAX, SIZE, NULL, &e));
 	CHECK(!idfile_open(path, &e) && e.code == DM_NO);
 	free(path);
 }
