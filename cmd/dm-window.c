@@ -23,6 +23,8 @@ int main(int argc, char **argv)
 		  "make what was asked for durable each time it is this much (500M)", KIB(4), SIZE_MOST },
 		{ "resume", 'r', OPT_STR, &o.resume, "SITE",
 		  "do not ask for what an interrupted session of this site holds", 0, 0 },
+		{ "have", 'H', OPT_STR, &o.have, "SITE",
+		  "do not ask for content that this site holds, by the ids in descriptors", 0, 0 },
 		{ "timeout", 't', OPT_U64, &o.timeout, "SECONDS",
 		  "give up when nothing moves for this long (600)", 1, 86400 },
 		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress on standard error", 0, 0 },
@@ -38,6 +40,9 @@ int main(int argc, char **argv)
 
 	fd_startup();
 	opt_parse(&prog, argc, argv, &args, &nargs, NULL);
+	/* What the site turns out not to hold must be asked for again. */
+	if (o.have && !o.acks)
+		opt_die("--have needs --acks");
 	if (window_run(&o, &e) < 0)
 		return err_report(&e);
 	return DM_OK;

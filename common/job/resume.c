@@ -118,9 +118,8 @@ void resume_close(struct resume *r)
 	free(r);
 }
 
-int resume_classify(void *arg, uint32_t disk, const struct entry *en, struct err *e)
+int resume_classify(struct resume *r, uint32_t disk, const struct entry *en, struct err *e)
 {
-	struct resume *r = arg;
 	struct resume_disk *d = &r->disk[disk];
 	uint64_t n = en->off / r->chunk_size;
 	struct id done, base;

@@ -10,7 +10,7 @@ struct resume;
 struct resume *resume_open(const char *site, const struct hello *h, struct err *e);
 void resume_close(struct resume *r);
 /* FT_HELD when the session holds what this entry of one chunk asks for, else
- * FT_DESC; -1 with *e.  arg is the struct resume. */
-int resume_classify(void *arg, uint32_t disk, const struct entry *en, struct err *e);
+ * FT_DESC; -1 with *e. */
+int resume_classify(struct resume *r, uint32_t disk, const struct entry *en, struct err *e);
 
 #endif

@@ -69,6 +69,7 @@ static void window_free(struct window *w)
 	buf_free(&w->batch.body);
 	schedule_free(w->schedule);
 	resume_close(w->resume);
+	have_close(w->have);
 	if (w->seen)
 		iset_free(w->seen);
 	frame_in_free(w->acks);

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "base/timefmt.h"
+#include "job/have.h"
 #include "job/resume.h"
 #include "job/schedule.h"
 #include "job/window.h"
@@ -29,6 +30,7 @@ struct window {
 	bool has_hello;
 	struct schedule *schedule;
 	struct resume *resume;
+	struct have *have;
 	struct iset *seen;		/* indices that came in */
 	struct tally took, gave;
 	struct desc_batch batch;

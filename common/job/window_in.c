@@ -5,10 +5,20 @@
 #include "job/failure.h"
 #include "job/window_impl.h"
 
+/* What an interrupted iteration left comes first: it is there for sure. */
+static int classify(void *arg, uint32_t disk, const struct entry *en, struct err *e)
+{
+	struct window *w = arg;
+	int type = w->resume ? resume_classify(w->resume, disk, en, e) : FT_DESC;
+
+	return type == FT_DESC && w->have ? have_classify(w->have, en, e) : type;
+}
+
 static int take_hello(struct window *w, const struct frame *f, struct err *e)
 {
 	struct schedule_options so = {
 		.acked = w->o->acks, .window = w->o->window, .interval = w->o->interval,
+		.classify = classify, .arg = w,
 	};
 
 	if (w->has_hello)
@@ -26,9 +36,9 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 		w->resume = resume_open(w->o->resume, &w->hello, e);
 		if (!w->resume)
 			return -1;
-		so.classify = resume_classify;
-		so.arg = w->resume;
 	}
+	if (w->o->have && !(w->have = have_open(w->o->have, &w->hello, e)))
+		return -1;
 	tally_init(&w->took, &w->hello);
 	tally_init(&w->gave, &w->hello);
 	w->schedule = schedule_new(&w->hello, &so);

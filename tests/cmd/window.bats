@@ -306,3 +306,31 @@ interrupted() {
 	sh_exits 0 'dm-recover --at latest site w | dm-window | dm-send repo:site | dm-write b.raw >/dev/null'
 	same d.raw b.raw
 }
+
+@test "--have sends references for content the site holds" {
+	image_random d.raw 6M
+	dm-checkpoint init site
+	sh_exits 0 'dm-changed d.raw | dm-describe | dm-window | dm-send d.raw | dm-write repo:site |
+		dm-checkpoint commit --workload w site'
+	truncate -s 8M d.raw
+	image_random more 1M
+	dd if=more of=d.raw bs=1M seek=7 conv=notrunc status=none
+	sh_exits 0 'set -o pipefail
+		dm-changed other=d.raw | dm-describe --digest other=d.raw |
+		dm-window --acks acks --have site | tee req | dm-recv -- dm-send other=d.raw |
+		dm-write repo:site | dm-checkpoint commit --acks acks --workload w2 site'
+	[ "$(types)" = "barrier 1 desc 1 end 1 hello 1 ref 6 zero 1" ]
+	sh_exits 0 'dm-recover --at latest site w2 | dm-window | dm-send repo:site | dm-write b.raw >/dev/null'
+	same d.raw b.raw
+	# A site that does not hold them after all gets the data.
+	dm-checkpoint init site2
+	sh_exits 0 'set -o pipefail
+		dm-changed other=d.raw | dm-describe --digest other=d.raw |
+		dm-window --acks acks --have site --interval 2M | tee req | dm-recv -- dm-send other=d.raw |
+		dm-write repo:site2 | dm-checkpoint commit --acks acks --workload w2 site2'
+	[[ $(types) == *" desc 7 "*" ref 7 "* ]]
+	rm b.raw
+	sh_exits 0 'dm-recover --at latest site2 w2 | dm-window | dm-send repo:site2 | dm-write b.raw >/dev/null'
+	same d.raw b.raw
+	exits 2 dm-window --have site </dev/null
+}
