@@ -126,7 +126,8 @@ int checkpoint_commit_main(int argc, char **argv, struct err *e)
 	relays = how.acks && !strcmp(how.acks, "-");
 	rc = commit_run(&how, STDIN_FILENO, &made, e);
 	if (rc == 0 && (verbose || isatty(relays ? STDERR_FILENO : STDOUT_FILENO)))
-		rc = summary(made, relays, e);
+		rc = summary(made, relays, e) ? err_prefix(e, "checkpoint %llu of %s is committed, but",
+		    (unsigned long long)made->seq, made->workload) : 0;
 	checkpoint_free(made);
 	json_decref(how.recovery);
 	return rc;

@@ -210,13 +210,15 @@ static void clean(struct commit *c)
 	ack_feed_free(c->feed);
 }
 
-/* Tell dm-window, whatever the cause was; what fails here changes nothing. */
-static void tell_abort(struct commit *c, const struct err *e)
+/* Tell dm-window how it ended; what fails here changes nothing any more. */
+static void tell(struct commit *c, const struct err *why)
 {
 	struct err ignored = { 0 };
 
-	if (ack_feed_abort(c->feed, e, &ignored) == 0)
+	if (why->code && ack_feed_abort(c->feed, why, &ignored) == 0)
 		ack_feed_finish(c->feed, ABORT_MS, &ignored);
+	if (!why->code && ack_feed_pass(c->feed, &c->end, &ignored) == 0)
+		ack_feed_finish(c->feed, END_MS, &ignored);
 }
 
 int commit_run(const struct commit_how *how, int fd, struct checkpoint **out, struct err *e)
@@ -231,10 +233,7 @@ int commit_run(const struct commit_how *how, int fd, struct checkpoint **out, st
 	c.in = frame_in_new(fd, "input");
 	c.done = iset_new();
 	rc = prepare(&c, e) || read_acks(&c, fd, e) || commit_publish(&c, out, e);
-	if (rc)
-		tell_abort(&c, e);
-	else
-		rc = ack_feed_pass(c.feed, &c.end, e) || ack_feed_finish(c.feed, END_MS, e);
+	tell(&c, e);
 	clean(&c);
 	return rc ? -1 : 0;
 }
