@@ -151,6 +151,15 @@ static int parse_words(struct changes *c, struct err *e)
 	return parse_map(c, e) == 0 ? parse_audit(c, e) : -1;
 }
 
+static int one_reads_input(const struct changes *c, struct err *e)
+{
+	unsigned n = c->opt->against && !strcmp(c->opt->against, "-");
+
+	for (size_t i = 0; i < c->n; i++)
+		n += c->s[i].extents && !strcmp(c->s[i].extents, "-");
+	return n <= 1 ? 0 : err_set(e, DM_USAGE, "only one thing can come from standard input");
+}
+
 /* Ids come with the chunk size and algorithm they were made with. */
 static int adopt_ids(struct changes *c, int algo, uint32_t chunk_size, const char *what, struct err *e)
 {
@@ -210,6 +219,22 @@ static int choose_since(struct subject *s, struct err *e)
 	return s->base_point ? 0 : volume_error(s->v, e);
 }
 
+/* The base has no disk of this name: it is new, and sent whole. */
+static int told_new(struct changes *c, struct subject *s, void (*warn)(const char *), struct err *e)
+{
+	char *text;
+
+	if (c->audit > 0 && (s->since || s->extents))
+		return err_set(e, DM_NO, "disk %s: the base has no ids of it, so --audit cannot be done",
+		    s->arg.name);
+	if (s->since || s->extents || s->state)
+		return 0;
+	text = x_printf("disk %s is not in the base: sending all of it", s->arg.name);
+	warn(text);
+	free(text);
+	return 0;
+}
+
 /* Decide how this disk's changes are found. */
 static int choose(struct changes *c, struct subject *s, void (*warn)(const char *), struct err *e)
 {
@@ -231,8 +256,8 @@ static int choose(struct changes *c, struct subject *s, void (*warn)(const char 
 		return -1;
 	if (s->scan && !s->old)
 		s->old = known;
-	if (s->scan && !s->old && c->opt->against)
-		return err_set(e, DM_NO, "%s: has no ids of disk %s", c->opt->against, s->arg.name);
+	if (c->opt->against && !known && told_new(c, s, warn, e) != 0)
+		return -1;
 	s->full |= !s->since && !s->extents && !s->old;
 	s->scan |= s->state != NULL;
 	if (s->old && !s->full) {
@@ -273,7 +298,7 @@ int changes_open(struct changes *c, const struct changes_opts *opt,
 	if (deal_tracker(c, "since", &opt->since, offsetof(struct subject, since), e) != 0 ||
 	    deal_tracker(c, "state", &opt->state, offsetof(struct subject, state), e) != 0 ||
 	    deal_tracker(c, "extents", &opt->extents, offsetof(struct subject, extents), e) != 0 ||
-	    deal_bases(c, e) != 0 || open_against(c, e) != 0)
+	    deal_bases(c, e) != 0 || one_reads_input(c, e) != 0 || open_against(c, e) != 0)
 		return -1;
 	for (size_t i = 0; i < c->n; i++)
 		if (choose(c, &c->s[i], warn, e) != 0)
@@ -292,6 +317,8 @@ void changes_close(struct changes *c)
 
 		tracker_free(s->t);
 		volume_close(s->v);
+		if (s->new && !s->kept)
+			unlink(s->new->path);
 		if (s->owns_old)
 			idfile_close(s->old);
 		idfile_close(s->new);

@@ -24,7 +24,7 @@ struct subject {
 	const char *since, *state, *extents;	/* at most one of them, or NULL */
 	struct idfile *old;	/* known ids: for a scan, or for the audit */
 	struct idfile *new;	/* state being written */
-	bool owns_old;
+	bool owns_old, kept;	/* new was kept: it is the next state */
 	bool scan, full;
 	char *base_point, *point;
 	bool frozen, has_base_root;

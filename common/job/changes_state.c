@@ -75,6 +75,7 @@ int state_keep(struct subject *s, struct err *e)
 	char *next = x_printf("%s.next", s->state);
 	int r = move_state(s->new->path, next, e);
 
+	s->kept = r == 0;
 	free(next);
 	return r;
 }

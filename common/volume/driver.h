@@ -62,6 +62,10 @@ struct volume_group {
 	void (*shared_free)(void *shared);
 };
 
+/* volume_group.c, for volume.c */
+void volume_group_join(struct volume_group *g, struct volume *v);
+void volume_group_leave(struct volume_group *g, const struct volume *v);
+
 /* drivers.c: the only place that names drivers. */
 const struct driver *driver_find(const char *scheme);
 

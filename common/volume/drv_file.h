@@ -82,14 +82,17 @@ void file_base_close(struct file_base *b);
 /* drv_file_use.c: 0, or DM_NO with who uses it. */
 int file_in_use(const char *path, int fd, const struct stat *st, struct err *e);
 
-/* drv_file_write.c */
+/* drv_file_target.c */
 int file_open_target(struct volume *v, const struct uri *u, const struct volume_how *how);
+void file_close_target(struct file_vol *f);
+char *file_present_identity(struct file_vol *f);	/* an allocation; "" when unknown */
+
+/* drv_file_write.c */
 int file_write(struct volume *v, const void *p, size_t len, uint64_t off);
 int file_zero(struct volume *v, uint64_t off, uint64_t len);
 int file_flush(struct volume *v, uint32_t epoch);
 int file_finalize(struct volume *v, const char *source_point, const struct id *source_root,
     struct volume_final *f);
-void file_close_target(struct file_vol *f);
 /* drv_file_zero.c: -1 sets errno.  Where the range is known to read as zeros,
  * zeros among the bytes are left out. */
 int file_write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off);

@@ -13,158 +13,6 @@
 
 #define WRITEBACK_STEP MIB(8)
 
-static int open_existing(const char *path, bool *created)
-{
-	struct stat st;
-	int fd, flags = O_RDWR | O_CLOEXEC;
-
-	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
-		flags |= O_EXCL;	/* refused while mounted or claimed */
-	fd = open(path, flags);
-	if (fd >= 0 || errno != ENOENT)
-		return fd;
-	*created = true;
-	return open(path, flags | O_CREAT | O_EXCL, 0600);
-}
-
-static int open_failed(struct volume *v, const char *path, int errnum)
-{
-	struct stat st;
-
-	if (errnum != EBUSY)
-		return err_sys(&v->err, errnum == ENXIO ? DM_USAGE : DM_ENV, errnum, "%s", path);
-	if (stat(path, &st) == 0)
-		(void)file_in_use(path, -1, &st, &v->err);
-	return err_set(&v->err, DM_NO, "%s: in use (mounted, or claimed by another driver)", path);
-}
-
-/* Room for the new state? */
-static int check_size(struct volume *v, struct file_vol *f, const struct volume_how *how)
-{
-	uint64_t size;
-	int r = file_size(f->fd, &f->st, &size);
-
-	if (r < 0)
-		return err_sys(&v->err, DM_ENV, -r, "%s: size", v->uri);
-	if (!S_ISREG(f->st.st_mode) && size < how->size)
-		return err_set(&v->err, DM_NO, "%s: has %" PRIu64 " bytes, the disk has %" PRIu64,
-		    v->uri, size, how->size);
-	v->size = how->size;
-	return 0;
-}
-
-static char *present_identity(struct file_vol *f)
-{
-	uint64_t size = 0;
-
-	if (fstat(f->fd, &f->st) != 0 || file_size(f->fd, &f->st, &size) != 0)
-		return x_strdup("");
-	return file_identity(&f->st, size, false);
-}
-
-/* An incremental step needs the record to name exactly its base, and the file
- * to be as the record left it. */
-static int check_base(struct volume *v, struct file_vol *f, const struct volume_how *how)
-{
-	struct file_target *t = f->target;
-	const struct file_record *r = &t->record;
-	char *now;
-	bool same;
-
-	if (how->full)
-		return 0;
-	if (!t->record_path)
-		return err_set(&v->err, DM_NO, "%s: a device's state is not known without "
-		    "?record=FILE; name one, or send a full iteration", v->uri);
-	if (r->state == RECORD_NONE)
-		return err_set(&v->err, DM_NO, "%s: nothing says what it holds (no %s); "
-		    "send a full iteration", v->uri, t->record_path);
-	if (r->state == RECORD_WRITING && !file_record_resumes(r, how))
-		return err_set(&v->err, DM_NO, "%s: an interrupted iteration left it between two "
-		    "states; repeat that one, or send a full iteration", v->uri);
-	if (r->state == RECORD_COMPLETE && !file_record_is_base(r, how))
-		return err_set(&v->err, DM_NO, "%s: does not hold the base of this iteration; "
-		    "send the changes since its own state, or a full iteration", v->uri);
-	now = present_identity(f);
-	same = r->state == RECORD_COMPLETE ? !strcmp(now, r->identity) :
-	    file_identity_same_object(now, r->identity);
-	free(now);
-	return same ? 0 : err_set(&v->err, DM_NO, "%s: was changed or replaced since %s was "
-	    "written; send a full iteration", v->uri, t->record_path);
-}
-
-static char *record_path(const struct uri *u, bool device)
-{
-	char *given = uri_query(u, "record");
-
-	if (given || device)
-		return given;
-	return x_printf("%s.dm", u->path);
-}
-
-static int open_in_place(struct volume *v, const struct uri *u, const struct volume_how *how)
-{
-	struct file_vol *f = v->priv;
-	struct file_target *t = f->target;
-
-	t->path = x_strdup(u->path);
-	f->fd = open_existing(u->path, &t->created);
-	if (f->fd < 0)
-		return open_failed(v, u->path, errno);
-	if (fstat(f->fd, &f->st) != 0)
-		return err_sys(&v->err, DM_ENV, errno, "%s", u->path);
-	if (!S_ISREG(f->st.st_mode) && !S_ISBLK(f->st.st_mode))
-		return err_set(&v->err, DM_USAGE, "%s: neither a regular file nor a block device", v->uri);
-	if (!how->force && file_in_use(u->path, f->fd, &f->st, &v->err) != 0)
-		return -1;
-	if (check_size(v, f, how) != 0)
-		return -1;
-	t->record_path = record_path(u, S_ISBLK(f->st.st_mode));
-	if (t->record_path && file_record_load(t->record_path, &t->record, &v->err) != 0) {
-		if (!how->full)
-			return -1;
-		v->err = (struct err){ 0 };	/* a full iteration replaces it */
-	}
-	if (check_base(v, f, how) != 0)
-		return -1;
-	file_record_step(&t->record, how);
-	return 0;
-}
-
-int file_open_target(struct volume *v, const struct uri *u, const struct volume_how *how)
-{
-	struct file_vol *f = v->priv;
-	struct stat st;
-
-	f->target = x_alloc(sizeof(*f->target));
-	pthread_mutex_init(&f->target->lock, NULL);
-	pthread_mutex_init(&f->target->turn, NULL);
-	f->target->full = how->full;
-	if (stat(u->path, &st) == 0 && S_ISDIR(st.st_mode))
-		return file_open_dir(v, u->path, how);
-	return open_in_place(v, u, how);
-}
-
-void file_close_target(struct file_vol *f)
-{
-	struct file_target *t = f->target;
-
-	if (!t)
-		return;
-	if (t->created && !t->begun && t->path)
-		unlink(t->path);
-	file_record_free(&t->record);
-	iset_free(t->covered);
-	pthread_mutex_destroy(&t->lock);
-	pthread_mutex_destroy(&t->turn);
-	free(t->path);
-	free(t->record_path);
-	free(t->dir);
-	free(t->final);
-	free(t);
-	f->target = NULL;
-}
-
 /* Give a regular file its new size; for a full iteration all of it becomes one
  * hole, so that nothing of the old content needs to be looked at again. */
 static int shape(struct volume *v, struct file_vol *f)
@@ -196,7 +44,7 @@ static int begin(struct volume *v, struct file_vol *f)
 	} else if (!t->begun) {
 		if (t->record_path && !t->prepared) {
 			free(t->record.identity);
-			t->record.identity = present_identity(f);
+			t->record.identity = file_present_identity(f);
 			if (file_record_save(t->record_path, &t->record, &e) != 0)
 				r = volume_fail_err(v, &e);
 		}
@@ -368,7 +216,7 @@ static int save_complete(struct volume *v, struct file_vol *f, const char *point
 	if (root)
 		r->target.root = *root;
 	free(r->identity);
-	r->identity = present_identity(f);
+	r->identity = file_present_identity(f);
 	if (!f->target->record_path || file_record_save(f->target->record_path, r, &e) == 0)
 		return 0;
 	return volume_fail_err(v, &e);
@@ -399,7 +247,7 @@ int file_finalize(struct volume *v, const char *source_point, const struct id *s
 		out->point = x_strdup(t->final);
 		return 0;
 	}
-	identity = present_identity(f);
+	identity = file_present_identity(f);
 	out->point = x_printf("%s@%s", identity, t->path);
 	free(identity);
 	return 0;

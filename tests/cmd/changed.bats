@@ -156,6 +156,34 @@ hello() {
 	exits 3 dm-changed --against <(dm-changed d=a) d=a
 }
 
+@test "a read error ends a scan, and the state stays as it was" {
+	test_drivers
+	image_random a 8M
+	dm-changed --state st d=a >/dev/null
+	cp st.next before
+	exits 4 dm-changed --state st 'd=fault+file:a?read=EIO@5' >/dev/null
+	[[ $output == *"read of"*"Input/output error"* ]]
+	same st before
+	[ "$(ls st*)" = st ]
+}
+
+@test "a disk that the base does not have is sent whole" {
+	image_random a 2M
+	image_random b 3M
+	dm-checkpoint init site
+	mkfifo acks
+	sh_exits 0 'dm-changed a | dm-describe | dm-window --acks acks | dm-send a | dm-recv |
+		dm-write repo:site | dm-checkpoint commit --acks acks --workload w site'
+	dm-recover --ids --at latest site w >ids
+	dm-changed --against ids a b 2>said | dm-json >1
+	grep -q "disk b is not in the base" said
+	[ "$(hello 1 | jq -c '[.kind, (.disks | map(has("base_root")))]')" = '["incremental",[true,false]]' ]
+	[ "$(jq -c 'select(.type == "extent") | [.disk, .off, .len]' 1)" = "[1,0,3145728]" ]
+	exits 2 dm-changed --against - --extents - --base-point p a </dev/null
+	exits 1 dm-changed --against ids --extents b=/dev/null --base-point b=p --audit 5 a b
+	[[ $output == *"--audit cannot be done"* ]]
+}
+
 @test "disks take turns" {
 	image_random a 200M
 	cp a b
