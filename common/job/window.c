@@ -207,8 +207,13 @@ static int window_wait(struct window *w, struct events *ev)
 		{ .fd = w->output_open ? STDOUT_FILENO : -1,
 		  .events = frame_out_queued(w->out) ? POLLOUT : 0 },
 	};
-	int64_t left = window_deadline(w) - time_mono();
+	int64_t left;
 
+	/* Without acks the pipe is the window, and a reader may take its time:
+	 * a pipe holds the requests for many gigabytes. */
+	if (!w->o->acks && !w->leave_at && frame_out_queued(w->out))
+		w->moved = time_mono();
+	left = window_deadline(w) - time_mono();
 	if (left <= 0)
 		return 0;
 	left = left / 1000000 + 1;

@@ -229,6 +229,13 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	exec 8>&-
 }
 
+@test "a reader that takes its time is waited for" {
+	descs a=40000M >in
+	sh_exits 0 'set -o pipefail
+		dm-window --timeout 1 <in | { sleep 3; cat; } >out'
+	[ "$(asked '.[-1].count')" -eq 40000 ]
+}
+
 @test "acks must be a FIFO that is there" {
 	sh_exits 2 'descs a=1M | dm-window --acks nowhere >out'
 	one_line dm-window: nowhere mkfifo
