@@ -191,6 +191,7 @@ frames() {
 	done
 }
 
+# bats test_tags=plain
 @test "memory is bounded however large the disk" {
 	truncate -s 2T big.raw
 	for i in $(seq 1 40); do poke big.raw $((i * 50000000000)) 300000; done
