@@ -11,3 +11,8 @@ load ../lib/common
 	run -0 "$DM_TOP/tests/fault/cut-stream" 8
 	echo "$output"
 }
+
+@test "the writer and the committer are killed at their calls that touch files" {
+	run -0 "$DM_TOP/tests/fault/crash-points" 30
+	echo "$output"
+}
