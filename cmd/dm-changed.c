@@ -30,6 +30,8 @@ static void parse(int argc, char **argv, struct changes_opts *o)
 		    "root of the state that changes are told from", 0, 0 },
 		{ "base-point", 0, OPT_LIST, &o->base_point, "[NAME=]TEXT",
 		    "the source's name of that state", 0, 0 },
+		{ "full", 0, OPT_LIST, &o->full, "NAME",
+		    "send all of this disk, whatever else is known of it", 0, 0 },
 		{ "fallback", 0, OPT_STR, &o->fallback, "full|scan",
 		    "what to do when the tracker cannot be used", 0, 0 },
 		{ "audit", 0, OPT_STR, &o->audit, "N%",
@@ -57,6 +59,7 @@ static void free_lists(struct changes_opts *o)
 	free(o->extents.v);
 	free(o->base.v);
 	free(o->base_point.v);
+	free(o->full.v);
 }
 
 int main(int argc, char **argv)

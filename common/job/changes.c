@@ -81,6 +81,22 @@ static int deal_bases(struct changes *c, struct err *e)
 	return 0;
 }
 
+static int deal_full(struct changes *c, struct err *e)
+{
+	for (size_t i = 0; i < c->opt->full.n; i++) {
+		const char *name = c->opt->full.v[i];
+		struct subject *s = by_name(c, name, strlen(name));
+
+		if (!s)
+			return err_set(e, DM_USAGE, "--full %s: no disk of this name", name);
+		if (s->since || s->extents)
+			return err_set(e, DM_USAGE, "disk %s: --full asks no tracker, so leave out "
+			    "--since and --extents", name);
+		s->whole = true;
+	}
+	return 0;
+}
+
 static int open_volumes(struct changes *c, struct err *e)
 {
 	struct volume_how how = { .mode = VOL_READ };
@@ -238,10 +254,13 @@ static int told_new(struct changes *c, struct subject *s, void (*warn)(const cha
 /* Decide how this disk's changes are found. */
 static int choose(struct changes *c, struct subject *s, void (*warn)(const char *), struct err *e)
 {
-	struct idfile *known = against_find(&c->against, s->arg.name, c->n == 1);
+	struct idfile *known = s->whole ? NULL :
+	    against_find(&c->against, s->arg.name, c->n == 1);
 	int r = 0;
 
-	if (s->since)
+	if (s->whole)
+		s->full = true;
+	else if (s->since)
 		r = choose_since(s, e);
 	else if (s->extents && c->map != MAP_ALLOCATION && !s->has_base_root && !s->base_point)
 		return err_set(e, DM_USAGE, "disk %s: --extents needs --base or --base-point, which say "
@@ -256,7 +275,7 @@ static int choose(struct changes *c, struct subject *s, void (*warn)(const char 
 		return -1;
 	if (s->scan && !s->old)
 		s->old = known;
-	if (c->opt->against && !known && told_new(c, s, warn, e) != 0)
+	if (c->opt->against && !known && !s->whole && told_new(c, s, warn, e) != 0)
 		return -1;
 	s->full |= !s->since && !s->extents && !s->old;
 	s->scan |= s->state != NULL;
@@ -298,7 +317,7 @@ int changes_open(struct changes *c, const struct changes_opts *opt,
 	if (deal_tracker(c, "since", &opt->since, offsetof(struct subject, since), e) != 0 ||
 	    deal_tracker(c, "state", &opt->state, offsetof(struct subject, state), e) != 0 ||
 	    deal_tracker(c, "extents", &opt->extents, offsetof(struct subject, extents), e) != 0 ||
-	    deal_bases(c, e) != 0 || one_reads_input(c, e) != 0 || open_against(c, e) != 0)
+	    deal_full(c, e) != 0 || deal_bases(c, e) != 0 || one_reads_input(c, e) != 0 || open_against(c, e) != 0)
 		return -1;
 	for (size_t i = 0; i < c->n; i++)
 		if (choose(c, &c->s[i], warn, e) != 0)

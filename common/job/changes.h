@@ -12,6 +12,7 @@ struct changes_opts {
 	char **volume;
 	size_t nvolumes;
 	struct opt_list since, state, extents, base, base_point;
+	struct opt_list full;		/* names alone */
 	const char *against, *map, *fallback, *audit, *algo, *plan, *workload;
 	uint64_t chunk_size, threads;	/* 0: not given */
 	bool frozen;
@@ -26,6 +27,7 @@ struct subject {
 	struct idfile *new;	/* state being written */
 	bool owns_old, kept;	/* new was kept: it is the next state */
 	bool scan, full;
+	bool whole;		/* --full: nothing is asked, all of it is sent */
 	char *base_point, *point;
 	bool frozen, has_base_root;
 	struct id base_root;

@@ -4,7 +4,6 @@
 #   tracker   by disk name: what it is to use now
 #   old, new  by disk name: reflink clones, paths on the source
 #   make      by disk name: those of new that are not there yet
-#   drop      states of no use, paths on the source
 #   scan      names of the disks to compare with the base's ids
 #   progress  whether to show it
 
@@ -29,12 +28,11 @@ def changed($in):
 			(if $t == "state" and $b.root then ["--base", "\($d.name)=\($b.root)"] else [] end)
 		elif $t == "reflink" and $in.old[$d.name] then
 			["--since", "\($d.name)=\($in.old[$d.name])"]
-		else [] end] | add) +
+		else [] end +
+		(if $t == "full" or (.tracker == "state" and $b == null) then ["--full", $d.name]
+		 else [] end)] | add) +
 	(if $in.scan | length > 0 then ["--against", "-"] else [] end) +
 	[$in.w.disks[] | volume($in)];
-
-# States that are of no use: what a full pass begins with.
-def drop($in): "rm -f -- " + ($in.drop | words);
 
 # Make clones: beside each other in the disk's directory of points.
 def clone($in):
@@ -83,7 +81,6 @@ def pipeline:
 		"mkfifo \"$tmp/acks\" || exit 4",
 		(select($in.w.recovery) |
 			"printf '%s\\n' \($in.w.recovery | tojson | @sh) >\"$tmp/recovery.json\" || exit 4"),
-		(select($in.drop | length > 0) | drop($in) | there($in.w.host) + " || exit 4"),
 		(select($in.make | length > 0) | clone($in) | there($in.w.host) + " || exit 4"),
 		(stages($in) | join(" |\n  "))
 	] | join("\n");
