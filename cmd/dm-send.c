@@ -34,7 +34,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 		{ "allow-change", 0, OPT_FLAG, &a->allow_change, NULL,
 		  "the volumes may change while they are read", 0, 0 },
 		{ "progress", 'p', OPT_FLAG, &a->progress, NULL,
-		  "show progress on standard error", 0, 0 },
+		  "show progress; with --all a terminal shows it anyway", 0, 0 },
 		{ 0 },
 	};
 	const struct opt_prog prog = {
@@ -90,13 +90,14 @@ int main(int argc, char **argv)
 	how.threads = (unsigned)a.threads;
 	how.allow_change = a.allow_change;
 	how.chunk_size = (uint32_t)a.chunk_size;
-	how.progress = a.progress ? progress_new("dm-send", true) : NULL;
+	a.all |= no_requests();
+	how.progress = a.progress || a.all ? progress_new("dm-send", a.progress) : NULL;
 	if (grants_parse(&grants, a.volume, a.nvolumes, &e) == 0)
 		o = frame_out_new(1, "output", &e);
 	if (o) {
 		fd_pipe_grow(1);
 		fd_pipe_grow(0);
-		rc = a.all || no_requests() ? emit_all(&how, 1, o, &e) :
+		rc = a.all ? emit_all(&how, 1, o, &e) :
 		    emit_requests(&how, 0, 1, o, &e);
 	}
 	if (how.progress)

@@ -27,7 +27,7 @@ int main(int argc, char **argv)
 		  "do not ask for content that this site holds, by the ids in descriptors", 0, 0 },
 		{ "timeout", 't', OPT_U64, &o.timeout, "SECONDS",
 		  "give up when nothing moves for this long (600)", 1, 86400 },
-		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress on standard error", 0, 0 },
+		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress off a terminal too", 0, 0 },
 		{ 0 },
 	};
 	const struct opt_prog prog = {

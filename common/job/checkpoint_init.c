@@ -80,6 +80,8 @@ static int summary(const struct checkpoint *c, bool to_stderr, struct err *e)
 {
 	char changed[16], stored[16];
 
+	/* On a terminal dm-window's progress may stand on this line. */
+	fprintf(to_stderr ? stderr : stdout, "%s", isatty(to_stderr ? 2 : 1) ? "\r\033[K" : "");
 	fprintf(to_stderr ? stderr : stdout,
 	    "%s: checkpoint %llu, %s, %zu disk%s, %s changed, %s stored, %.1f s\n", c->workload,
 	    (unsigned long long)c->seq, c->kind, c->ndisks, c->ndisks == 1 ? "" : "s",

@@ -63,6 +63,7 @@ static void window_free(struct window *w)
 	if (w->input_flags >= 0)
 		fcntl(STDIN_FILENO, F_SETFL, w->input_flags);
 	progress_end(w->progress);
+	free(w->sent);
 	for (size_t i = 0; i < w->nback; i++)
 		free(w->back[i].body);
 	free(w->back);
@@ -140,15 +141,17 @@ int window_emit(struct window *w, struct err *e)
 void window_show(struct window *w)
 {
 	char note[64] = "", *p = note;
+	uint64_t sent = 0;
 
 	if (!w->progress)
 		return;
+	for (uint32_t i = 0; i < w->hello.ndisks; i++)
+		sent += w->sent[i];
 	if (!w->input_ended && w->to_scan)
 		p += snprintf(p, 32, "scanned %u%%",
 		    (unsigned)(100.0 * (double)w->scanned / (double)w->to_scan));
-	if (w->sent)
-		p += snprintf(p, 16, "%s%.1f:1", *note ? ", " : "",
-		    (double)w->written / (double)w->sent);
+	if (sent)
+		p += snprintf(p, 24, "%s%.1f:1", *note ? ", " : "", (double)w->written / (double)sent);
 	if (w->hello.ndisks > 1)
 		snprintf(p, 24, "%s%u disks", *note ? ", " : "", w->hello.ndisks);
 	progress_set(w->progress, w->written, w->input_ended ? w->gave.bytes : 0, note);

@@ -62,8 +62,10 @@ static int take_stat(struct window *w, const struct frame *f, struct err *e)
 
 	if (stat_decode(f, &s, e) < 0)
 		return -1;
+	if (f->disk >= w->hello.ndisks)
+		return err_set(e, DM_BAD, "acks: figures of an unknown disk");
 	if (s.v[STAT_SENT])
-		w->sent = s.v[STAT_SENT];
+		w->sent[f->disk] = s.v[STAT_SENT];
 	return 0;
 }
 

@@ -50,7 +50,8 @@ struct window {
 
 	struct progress *progress;
 	uint64_t written;	/* bytes acknowledged, or asked for without acks */
-	uint64_t scanned, to_scan, sent;
+	uint64_t scanned, to_scan;
+	uint64_t *sent;		/* by disk: payload bytes, as the target was told */
 };
 
 /* Take what can be read.  0 or -1 with *e. */

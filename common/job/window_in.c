@@ -26,9 +26,12 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 	if (hello_decode(f, &w->hello, e) < 0)
 		return -1;
 	w->has_hello = true;
-	if (w->o->progress)
+	w->sent = x_array(w->hello.ndisks, sizeof(*w->sent));
+	/* With acks nobody knows more of the iteration than we do; without them
+	 * other programs on the terminal may. */
+	if (w->o->progress || w->o->acks)
 		w->progress = progress_new(*w->hello.workload ? w->hello.workload : "dm-window",
-		    true);
+		    w->o->progress);
 	if (w->hello.kind == KIND_IDS)
 		return err_set(e, DM_USAGE, "input: a stream of identities asks for nothing "
 		    "(it belongs into dm-changed --against -)");
