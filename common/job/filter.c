@@ -138,10 +138,7 @@ static int take_frame(struct filter *x, const struct frame *f, struct err *e)
 		return err_set(e, DM_USAGE, "input: requests, not chunks (dm-send belongs in front, "
 		    "or behind: dm-recv -- dm-send ...)");
 	default:
-		if (f->flags & FF_MAY_IGNORE)
-			return 0;
-		return err_set(e, DM_BAD, "input: a frame of type %s does not belong here",
-		    frame_type_name(f->type));
+		return frame_misplaced(f, "input", e);
 	}
 }
 

@@ -83,7 +83,7 @@ static int take_end(struct window *w, const struct frame *f, struct err *e)
 	return 0;
 }
 
-static int take_frame(struct window *w, const struct frame *f, struct err *e)
+static int take_frame(struct window *w, struct frame *f, struct err *e)
 {
 	if (f->type == FT_ABORT) {
 		w->ack_abort = true;
@@ -108,28 +108,11 @@ static int take_frame(struct window *w, const struct frame *f, struct err *e)
 	case FT_PROGRESS:
 		return 0;
 	default:
-		if (f->flags & FF_MAY_IGNORE)
-			return 0;
-		return err_set(e, DM_BAD, "acks: a frame of type %s does not belong here",
-		    frame_type_name(f->type));
+		return frame_misplaced(f, "acks", e);
 	}
 }
 
 int window_take_acks(struct window *w, struct err *e)
 {
-	long n = frame_fill(w->acks, e);
-	struct frame f;
-	int r;
-
-	if (n < 0)
-		return e->code ? -1 : 0;
-	w->moved = time_mono();
-	if (n == 0) {
-		w->ack_open = false;
-		return w->ack_ended ? 0 : failure_cut(e, "acks");
-	}
-	while ((r = frame_next(w->acks, &f, e)) > 0)
-		if (take_frame(w, &f, e) < 0)
-			return -1;
-	return r;
+	return window_take(w, w->acks, "acks", &w->ack_open, &w->ack_ended, take_frame, e);
 }

@@ -54,6 +54,10 @@ struct window {
 	uint64_t *sent;		/* by disk: payload bytes, as the target was told */
 };
 
+/* Read once and give every whole frame to `take'.  At the end of file *open
+ * becomes false, which is a failure unless *ended.  0 or -1 with *e. */
+int window_take(struct window *w, struct frame_in *in, const char *what, bool *open,
+    const bool *ended, int (*take)(struct window *, struct frame *, struct err *), struct err *e);
 /* Take what can be read.  0 or -1 with *e. */
 int window_take_input(struct window *w, struct err *e);
 int window_take_acks(struct window *w, struct err *e);

@@ -130,7 +130,7 @@ static int take_news(struct window *w, const struct frame *f, struct err *e)
 	return frame_pass(w->out, f, e);
 }
 
-static int take_frame(struct window *w, const struct frame *f, struct err *e)
+static int take_frame(struct window *w, struct frame *f, struct err *e)
 {
 	if (f->type == FT_ABORT)
 		return abort_decode(f, e);
@@ -154,16 +154,14 @@ static int take_frame(struct window *w, const struct frame *f, struct err *e)
 		return err_set(e, DM_USAGE, "input: extents, not descriptors "
 		    "(dm-describe belongs in front of dm-window)");
 	default:
-		if (f->flags & FF_MAY_IGNORE)
-			return take_news(w, f, e);
-		return err_set(e, DM_BAD, "input: a frame of type %s does not belong here",
-		    frame_type_name(f->type));
+		return frame_misplaced(f, "input", e) < 0 ? -1 : take_news(w, f, e);
 	}
 }
 
-int window_take_input(struct window *w, struct err *e)
+int window_take(struct window *w, struct frame_in *in, const char *what, bool *open,
+    const bool *ended, int (*take)(struct window *, struct frame *, struct err *), struct err *e)
 {
-	long n = frame_fill(w->in, e);
+	long n = frame_fill(in, e);
 	struct frame f;
 	int r;
 
@@ -171,11 +169,16 @@ int window_take_input(struct window *w, struct err *e)
 		return e->code ? -1 : 0;
 	w->moved = time_mono();
 	if (n == 0) {
-		w->input_open = false;
-		return w->input_ended ? 0 : failure_cut(e, "input");
+		*open = false;
+		return *ended ? 0 : failure_cut(e, what);
 	}
-	while ((r = frame_next(w->in, &f, e)) > 0)
-		if (take_frame(w, &f, e) < 0)
+	while ((r = frame_next(in, &f, e)) > 0)
+		if (take(w, &f, e) < 0)
 			return -1;
 	return r;
+}
+
+int window_take_input(struct window *w, struct err *e)
+{
+	return window_take(w, w->in, "input", &w->input_open, &w->input_ended, take_frame, e);
 }

@@ -161,9 +161,6 @@ int worker_frame(struct worker *w, struct frame *f, struct err *e)
 	case FT_END:
 		return take_end(w, f, e);
 	default:
-		if (f->flags & FF_MAY_IGNORE)
-			return 0;
-		return err_set(e, DM_BAD, "%s: a frame of type %s does not belong here", w->name,
-		    frame_type_name(f->type));
+		return frame_misplaced(f, w->name, e);
 	}
 }

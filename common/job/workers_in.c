@@ -182,10 +182,7 @@ static int take_frame(struct workers *x, struct frame *f, struct err *e)
 		return err_set(e, DM_USAGE, "input: chunks, not requests "
 		    "(without a command dm-recv takes chunks)");
 	default:
-		if (f->flags & FF_MAY_IGNORE)
-			return frame_pass(x->out, f, e);
-		return err_set(e, DM_BAD, "input: a frame of type %s does not belong here",
-		    frame_type_name(f->type));
+		return frame_misplaced(f, "input", e) < 0 ? -1 : frame_pass(x->out, f, e);
 	}
 }
 

@@ -24,6 +24,14 @@ const char *kind_name(int kind)
 	return kind > 0 && kind < (int)LEN(kind_names) ? kind_names[kind] : "unknown";
 }
 
+int frame_misplaced(const struct frame *f, const char *what, struct err *e)
+{
+	if (f->flags & FF_MAY_IGNORE)
+		return 0;
+	return err_set(e, DM_BAD, "%s: a frame of type %s does not belong here", what,
+	    frame_type_name(f->type));
+}
+
 int body_end(const struct cursor *c, const struct frame *f, struct err *e)
 {
 	if (c->bad)

@@ -181,6 +181,9 @@ bool tally_equal(const struct tally *a, const struct tally *b);
 int end_decode(const struct frame *f, struct tally *t, struct err *e);
 int end_put(struct frame_out *o, const struct tally *t, struct err *e);
 
+/* A frame whose type the reader has no use for: 0 when it may be ignored, else
+ * -1 with *e (DM_BAD).  `what' names the input. */
+int frame_misplaced(const struct frame *f, const char *what, struct err *e);
 const char *frame_type_name(int type);	/* "chunk" */
 const char *kind_name(int kind);	/* "incremental" */
 
