@@ -18,7 +18,7 @@ static void parse(int argc, char **argv, struct changes_opts *o)
 	const struct opt opts[] = {
 		{ "since", 's', OPT_LIST, &o->since, "[NAME=]POINT",
 		    "what changed since a point the volume itself remembers", 0, 0 },
-		{ "against", 'a', OPT_STR, &o->against, "FILE|-",
+		{ "against", 'a', OPT_STR, &o->against, "IDS",
 		    "scan, and compare with a stream of ids (dm-recover --ids)", 0, 0 },
 		{ "state", 0, OPT_LIST, &o->state, "[NAME=]FILE",
 		    "scan, and compare with what was seen last time", 0, 0 },

@@ -1,6 +1,12 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/child.h"
+#include "base/fdio.h"
+#include "base/uri.h"
 #include "job/against.h"
 
 static int take_entry(struct against *a, uint32_t disk, const struct entry *en, struct err *e)
@@ -123,4 +129,55 @@ void against_free(struct against *a)
 		idfile_close(a->ids[i]);
 	free(a->ids);
 	hello_free(&a->hello);
+}
+
+static int load_child(struct against *a, char *const argv[], const char *from, struct err *e)
+{
+	struct child c;
+	int rc;
+
+	if (child_spawn(&c, argv, e) < 0)
+		return -1;
+	fd_close(c.in);
+	c.in = -1;
+	rc = against_read(a, c.out, from, e);
+	/* The stream's END was verified; what is left is to reap. */
+	child_kill(&c);
+	return rc;
+}
+
+static int load_checkpoint(struct against *a, const struct uri *u, const char *from, struct err *e)
+{
+	char *workload = u->fragment ? x_strdup(u->fragment) : x_strdup("");
+	char *at = strchr(workload, '/');
+	char *argv[] = { "dm-recover", "--ids", "--at", at ? at + 1 : "latest", "--", u->path,
+		workload, NULL };
+	int rc;
+
+	if (at)
+		*at = 0;
+	rc = name_valid(workload) ? load_child(a, argv, from, e) :
+	    err_set(e, DM_USAGE, "--against %s: say which checkpoint: repo:SITE#WORKLOAD[/NUMBER]", from);
+	free(workload);
+	return rc;
+}
+
+int against_load(struct against *a, const char *from, struct err *e)
+{
+	struct uri u;
+	int fd, rc;
+
+	if (!strcmp(from, "-"))
+		return against_read(a, STDIN_FILENO, "input", e);
+	if (uri_parse(from, &u, e) < 0)
+		return -1;
+	if (!strcmp(u.scheme, "repo")) {
+		rc = load_checkpoint(a, &u, from, e);
+	} else {
+		fd = open(u.path, O_RDONLY | O_CLOEXEC);
+		rc = fd < 0 ? err_sys(e, DM_ENV, errno, "%s", from) : against_read(a, fd, from, e);
+		fd_close(fd);
+	}
+	uri_free(&u);
+	return rc;
 }

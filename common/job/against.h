@@ -10,6 +10,10 @@ struct against {
 	struct hello hello;
 	struct idfile **ids;	/* by disk number of hello; sealed */
 };
+/* Read the ids from standard input ("-"), from a file that holds an ids stream,
+ * or of a checkpoint at hand (repo:SITE#WORKLOAD[/SEQ]), for which dm-recover
+ * is run.  0 or -1 with *e. */
+int against_load(struct against *a, const char *from, struct err *e);
 /* Read a whole ids stream.  0, or -1 with *e (an ABORT in it is relayed). */
 int against_read(struct against *a, int fd, const char *what, struct err *e);
 /* The ids of the disk with this name, or of the only one; NULL. */

@@ -1,5 +1,3 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -189,18 +187,13 @@ static int adopt_ids(struct changes *c, int algo, uint32_t chunk_size, const cha
 
 static int open_against(struct changes *c, struct err *e)
 {
-	const char *path = c->opt->against;
-	int fd, r;
+	const char *from = c->opt->against;
 
-	if (!path)
+	if (!from)
 		return 0;
-	fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-	if (fd < 0)
-		return err_sys(e, DM_ENV, errno, "%s", path);
-	r = against_read(&c->against, fd, strcmp(path, "-") ? path : "input", e);
-	if (fd != STDIN_FILENO)
-		close(fd);
-	return r == 0 ? adopt_ids(c, c->against.hello.algo, c->against.hello.chunk_size, path, e) : -1;
+	if (against_load(&c->against, from, e) < 0)
+		return -1;
+	return adopt_ids(c, c->against.hello.algo, c->against.hello.chunk_size, from, e);
 }
 
 /* The tracker cannot be used, as *e says: what was allowed instead? */

@@ -150,6 +150,12 @@ hello() {
 	poke a 7500000 10
 	dm-changed --state st d=a | dm-json >2
 	[ "$(jq -c 'select(.type == "extent") | [.off, .len]' 2)" = "[7499776,4096]" ]
+	# the same ids, named by their checkpoint
+	dm-changed --against repo:site#w d=a | dm-json >3
+	dm-recover --ids site w | dm-changed --against - d=a | dm-json >4
+	[ "$(jq -c 'select(.type == "extent") | [.off, .len]' 3)" = "$(jq -c 'select(.type == "extent") | [.off, .len]' 4)" ]
+	[ "$(dm-changed --against repo:site#w/2 d=a | dm-json | jq -r 'select(.type == "abort").code')" = 1 ]
+	[ "$(dm-changed --against repo:site d=a | dm-json | jq -r 'select(.type == "abort").code')" = 2 ]
 	# ids that were cut short
 	dm-recover --ids --at latest site w | head -c 400 >ids
 	exits 4 dm-changed --against ids d=a
