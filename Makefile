@@ -38,7 +38,7 @@ B3OBJ := $(patsubst %,$(B)/blake3/%.o,blake3 blake3_dispatch blake3_portable $(B
 endif
 
 Q       := $(if $(V),,@)
-say      = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+say      = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-5s %s\n' $(1) $(2))
 
 all: $(BIN)
 
