@@ -175,7 +175,7 @@ static int parse_lines(struct lines *l, struct stream_json *s, bool renumber,
 			return e->code == DM_BAD ? err_prefix(e, "line %llu",
 			    (unsigned long long)l->n + 1) : -1;
 		if (!rc && !stream_json_ended(s))
-			return err_set(e, DM_ENV, "input: ended before its END");
+			return err_cut(e, "input");
 		if (!rc)
 			break;
 		if (!blank(line, len) && json_parse(s, line, len, renumber, o, e) < 0)

@@ -54,6 +54,16 @@ int err_sys(struct err *e, int code, int errnum, const char *fmt, ...)
 	return -1;
 }
 
+int err_cut(struct err *e, const char *what)
+{
+	if (e->code)
+		return -1;
+	err_set(e, DM_ENV, "%s: ended before its END", what);
+	e->cls = CLASS_TRANSIENT;
+	e->cut = 1;
+	return -1;
+}
+
 int err_prefix(struct err *e, const char *fmt, ...)
 {
 	char old[sizeof e->text];

@@ -42,6 +42,9 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 int err_sys(struct err *e, int code, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* `what' ended before its END: a retry may help.  Returns -1. */
+int err_cut(struct err *e, const char *what);
+
 /* Put "prefix: " before the recorded text.  Returns -1. */
 int err_prefix(struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -174,7 +174,7 @@ static int read_acks(struct commit *c, int fd, struct err *e)
 			if (n < 0 && e->code)
 				return -1;
 			if (n == 0)
-				return err_set(e, DM_ENV, "input: ended before its END");
+				return err_cut(e, "input");
 		}
 	}
 }

@@ -120,7 +120,7 @@ static int wait_input(struct describing *s, int in_fd, struct err *e)
 		return -1;
 	n = frame_fill(s->in, e);
 	if (n == 0)
-		return err_set(e, DM_ENV, "input: ended before its END");
+		return err_cut(e, "input");
 	if (n < 0 && !e->code)	/* non-blocking input */
 		return poll(&p, 1, -1) < 0 && errno != EINTR ? err_sys(e, DM_ENV, errno, "input") : 0;
 	return n < 0 ? -1 : 0;

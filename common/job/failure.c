@@ -1,18 +1,6 @@
 #include "base/fdio.h"
 #include "job/failure.h"
 
-int failure_cut(struct err *e, const char *what)
-{
-	bool first = !e->code;
-
-	err_set(e, DM_ENV, "%s: ended before its END", what);
-	if (first) {
-		e->cls = CLASS_TRANSIENT;
-		e->cut = 1;
-	}
-	return -1;
-}
-
 void failure_told(int fd, struct err *e)
 {
 	if (fd_is_stream(fd))

@@ -4,9 +4,6 @@
 
 #include "stream/record.h"
 
-/* `what' ended before its END: a retry may help.  Returns -1. */
-int failure_cut(struct err *e, const char *what);
-
 /* The ABORT for *e went out on fd.  When a program may read it there, that
  * one speaks and we are quiet; a file keeps it, but cannot print. */
 void failure_told(int fd, struct err *e);

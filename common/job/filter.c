@@ -184,7 +184,7 @@ static int filter_frames(struct filter *x, struct err *e)
 	n = frame_fill(x->in, e);
 	if (n < 0)
 		return e->code ? -1 : 0;
-	return n ? 0 : failure_cut(e, "input");
+	return n ? 0 : err_cut(e, "input");
 }
 
 static int filter_stream(struct filter *x, struct err *e)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 
-#include "job/failure.h"
 
 int inlet_next(struct frame_in *in, int fd, int out_fd, struct cause *c,
     struct frame *f, struct err *e)
@@ -33,7 +32,7 @@ int inlet_next(struct frame_in *in, int fd, int out_fd, struct cause *c,
 			continue;
 		n = frame_fill(in, e);
 		if (n == 0)
-			return failure_cut(e, "input");
+			return err_cut(e, "input");
 		if (n < 0 && e->code)
 			return -1;
 	}

@@ -1,5 +1,4 @@
 /* dm-window's acks: credit comes back. */
-#include "job/failure.h"
 #include "job/window_impl.h"
 
 static int take_hello(struct window *w, const struct frame *f, struct err *e)

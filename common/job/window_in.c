@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "base/extent.h"
-#include "job/failure.h"
 #include "job/window_impl.h"
 
 /* What an interrupted iteration left comes first: it is there for sure. */
@@ -170,7 +169,7 @@ int window_take(struct window *w, struct frame_in *in, const char *what, bool *o
 	w->moved = time_mono();
 	if (n == 0) {
 		*open = false;
-		return *ended ? 0 : failure_cut(e, what);
+		return *ended ? 0 : err_cut(e, what);
 	}
 	while ((r = frame_next(in, &f, e)) > 0)
 		if (take(w, &f, e) < 0)

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/fdio.h"
-#include "job/failure.h"
 #include "job/workers_impl.h"
 
 #define FAILURES_MAX 5		/* of one worker in a row */
@@ -171,7 +170,7 @@ int worker_take(struct worker *w, struct err *e)
 	if (n == 0) {
 		if (w->state == WORKER_ENDED)
 			return 0;
-		failure_cut(&why, w->name);
+		err_cut(&why, w->name);
 		return worker_lost(w, &why, e);
 	}
 	w->heard = time_mono();

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include "base/fdio.h"
-#include "job/failure.h"
 #include "job/workers_impl.h"
 
 /* Requests that may be open.  More wait in the pipe: whoever asks does not
@@ -226,7 +225,7 @@ int workers_take_input(struct workers *x, struct err *e)
 	if (n > 0)
 		return take_frames(x, e);
 	x->input_open = false;
-	return x->input_ended ? 0 : failure_cut(e, "input");
+	return x->input_ended ? 0 : err_cut(e, "input");
 }
 
 static struct worker *least_loaded(struct workers *x)

@@ -309,13 +309,6 @@ int frame_next(struct frame_in *in, struct frame *f, struct err *e)
 	return 1;
 }
 
-static int ended_early(const struct frame_in *in, struct err *e)
-{
-	err_set(e, DM_ENV, "%s: ended before its END", in->what);
-	e->cls = CLASS_TRANSIENT;
-	return -1;
-}
-
 int frame_read(struct frame_in *in, struct frame *f, struct err *e)
 {
 	for (;;) {
@@ -332,7 +325,7 @@ int frame_read(struct frame_in *in, struct frame *f, struct err *e)
 		} else if (n < 0) {
 			return -1;
 		} else if (!n) {
-			return ended_early(in, e);
+			return err_cut(e, in->what);
 		}
 	}
 }
