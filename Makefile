@@ -108,7 +108,7 @@ check: testbuild
 
 lint:
 	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run tests/bench/run \
-		tests/lib/*.bash
+		tests/lib/*.bash tests/lib/guest/init tests/lib/guest/udhcpc.sh
 	mandoc -T lint -W warning $(MAN)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=unusedStructMember \
 		--suppress=ctunullpointer --error-exitcode=1 -Icommon -D_GNU_SOURCE -DDM_VERSION='"x"' common cmd
