@@ -7,7 +7,6 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/opt.h"
-#include "base/pool.h"
 #include "base/progress.h"
 #include "job/emit.h"
 #include "job/failure.h"
@@ -26,7 +25,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 		{ "compress", 'z', OPT_STR, &a->compress, "zstd[:LEVEL]|none",
 		  "compress chunks; none: unpack what the source holds packed", 0, 0 },
 		{ "threads", 'j', OPT_U64, &a->threads, "N",
-		  "read and compress with N threads (default: one per CPU)", 1, EMIT_THREADS_MAX },
+		  "read and compress with N threads (default: one per CPU, or what the volumes want)", 1, EMIT_THREADS_MAX },
 		{ "all", 'a', OPT_FLAG, &a->all, NULL,
 		  "no requests: send the volumes whole", 0, 0 },
 		{ "chunk-size", 0, OPT_SIZE, &a->chunk_size, "SIZE",
@@ -42,7 +41,6 @@ static void args_parse(struct args *a, int argc, char **argv)
 		opts, 1, (size_t)-1,
 	};
 
-	a->threads = min64(pool_cpus(), EMIT_THREADS_MAX);
 	a->chunk_size = CHUNK_MAX;
 	opt_parse(&prog, argc, argv, &a->volume, &a->nvolumes, NULL);
 	if (!is_pow2(a->chunk_size))

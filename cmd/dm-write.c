@@ -7,7 +7,6 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/opt.h"
-#include "base/pool.h"
 #include "base/progress.h"
 #include "base/timefmt.h"
 #include "job/apply.h"
@@ -16,7 +15,7 @@
 struct args {
 	const char *acks;
 	uint64_t threads;
-	bool force, progress, json;
+	bool force, verify_base, progress, json;
 	char **target;
 	size_t ntargets;
 	bool acks_out;		/* acks go to standard output */
@@ -29,9 +28,11 @@ static void args_parse(struct args *a, int argc, char **argv)
 		{ "acks", 0, OPT_STR, &a->acks, "PATH|-",
 		  "put acks into the FIFO PATH instead of standard output (-)", 0, 0 },
 		{ "threads", 'j', OPT_U64, &a->threads, "N",
-		  "decode, verify and write with N threads (default: one per CPU)", 1, APPLY_THREADS_MAX },
+		  "decode, verify and write with N threads (default: one per CPU, or what the targets want)", 1, APPLY_THREADS_MAX },
 		{ "force", 'f', OPT_FLAG, &a->force, NULL,
 		  "write to a target that looks mounted, in use or foreign", 0, 0 },
+		{ "verify-base", 0, OPT_FLAG, &a->verify_base, NULL,
+		  "read a target that nothing proves to hold the base, and compare", 0, 0 },
 		{ "json", 0, OPT_FLAG, &a->json, NULL,
 		  "print a summary as JSON on standard output, no acks there", 0, 0 },
 		{ "progress", 'p', OPT_FLAG, &a->progress, NULL,
@@ -44,7 +45,6 @@ static void args_parse(struct args *a, int argc, char **argv)
 	};
 	bool to_stdout;
 
-	a->threads = min64(pool_cpus(), APPLY_THREADS_MAX);
 	opt_parse(&prog, argc, argv, &a->target, &a->ntargets, NULL);
 	to_stdout = a->acks && !strcmp(a->acks, "-");
 	if (to_stdout && a->json)
@@ -141,6 +141,7 @@ int main(int argc, char **argv)
 	args_parse(&a, argc, argv);
 	how.threads = (unsigned)a.threads;
 	how.force = a.force;
+	how.verify_base = a.verify_base;
 	how.progress = a.progress ? progress_new("dm-write", true) : NULL;
 	if (cause_init(&cause, &e) < 0)
 		return err_report(&e);

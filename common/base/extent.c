@@ -156,6 +156,15 @@ int iset_add(struct iset *s, uint64_t first, uint64_t n)
 	return 0;
 }
 
+int iset_cover(struct iset *s, uint64_t first, uint64_t n)
+{
+	int r = iset_add(s, first, n);
+
+	if (r != 1 || n == 1)
+		return r < 0 ? -1 : 0;
+	return iset_cover(s, first, n / 2) | iset_cover(s, first + n / 2, n - n / 2);
+}
+
 bool iset_has(const struct iset *s, uint64_t v)
 {
 	size_t i = spans_upto(s, v);

@@ -48,6 +48,8 @@ void iset_free(struct iset *s);
 /* Add [first, first+n).  0; 1 if any of it was in already (nothing is added);
  * -1 out of memory or overflow. */
 int iset_add(struct iset *s, uint64_t first, uint64_t n);
+/* The same, whatever of it is in already.  0 or -1. */
+int iset_cover(struct iset *s, uint64_t first, uint64_t n);
 bool iset_has(const struct iset *s, uint64_t v);
 /* Is the set exactly [0, n)? */
 bool iset_full(const struct iset *s, uint64_t n);

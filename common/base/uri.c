@@ -24,8 +24,7 @@ static size_t scheme_len(const char *s)
 	return n >= 2 && s[n] == ':' && s[0] >= 'a' && s[0] <= 'z' ? n : 0;
 }
 
-/* %XX decoded; NULL when malformed or when it hides a NUL. */
-static char *decode(const char *s, size_t len)
+char *uri_decode(const char *s, size_t len)
 {
 	char *out = x_alloc(len + 1);
 	size_t n = 0;
@@ -84,7 +83,7 @@ int uri_parse(const char *s, struct uri *u, struct err *e)
 			path += 2;
 			len -= 2;
 		}
-		u->path = decode(path, len);
+		u->path = uri_decode(path, len);
 	} else {
 		u->path = strndup(path, len);
 	}
@@ -104,7 +103,7 @@ char *uri_query(const struct uri *u, const char *key)
 		size_t len = strcspn(p, "&");
 
 		if (len > klen && !strncmp(p, key, klen) && p[klen] == '=')
-			return decode(p + klen + 1, len - klen - 1);
+			return uri_decode(p + klen + 1, len - klen - 1);
 		p += len + (p[len] == '&');
 	}
 	return NULL;

@@ -18,6 +18,9 @@ struct uri {
 int uri_parse(const char *s, struct uri *u, struct err *e);
 /* Value of key in the query, decoded into an allocation, or NULL. */
 char *uri_query(const struct uri *u, const char *key);
+/* len bytes with %XX decoded into an allocation; NULL when malformed or when
+ * they hide a NUL. */
+char *uri_decode(const char *s, size_t len);
 void uri_free(struct uri *u);
 
 /* A volume argument: "NAME=URI", or "URI" whose name is the last part of its

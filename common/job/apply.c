@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "job/inlet.h"
+#include "job/verify_base.h"
 
 /* ---- targets ---- */
 
@@ -36,7 +37,7 @@ static int open_disk(struct apply *a, uint32_t i, const struct disk_table *t, st
 		.base_root = r->has_base_root ? &r->base_root : NULL,
 		.target_point = r->target_point, .frozen = r->frozen,
 		.session = a->hello.session, .workload = a->hello.workload,
-		.force = a->how->force, .disks = t,
+		.force = a->how->force, .verify_base = a->how->verify_base, .disks = t,
 	};
 
 	if (!arg)
@@ -45,7 +46,10 @@ static int open_disk(struct apply *a, uint32_t i, const struct disk_table *t, st
 	if (volume_open(&a->disk[i].vol, arg->uri, &how, e) < 0)
 		return -1;
 	a->disk[i].wants_ids = volume_wants_ids(a->disk[i].vol);
-	return 0;
+	a->threads = (unsigned)min64(max64(a->threads, volume_calls(a->disk[i].vol)), APPLY_THREADS_MAX);
+	if (!volume_unproved(a->disk[i].vol))
+		return 0;
+	return verify_base(a->disk[i].vol, &a->hello, &a->hello.disk[i], e);
 }
 
 static int open_all(struct apply *a, struct err *e)
@@ -62,6 +66,7 @@ static int open_all(struct apply *a, struct err *e)
 	if (unused)
 		return err_set(e, DM_USAGE, "target %s: the stream has no disk of that name", unused);
 	a->disk = x_array(a->hello.ndisks, sizeof(*a->disk));
+	a->threads = 1;
 	row = x_array(a->hello.ndisks, sizeof(*row));
 	rows_make(&a->hello, row);
 	t = (struct disk_table){ .n = a->hello.ndisks, .row = row };
@@ -73,6 +78,8 @@ static int open_all(struct apply *a, struct err *e)
 		rc = open_disk(a, i, &t, e);
 	}
 	free(row);
+	if (a->how->threads)
+		a->threads = a->how->threads;
 	return rc;
 }
 

@@ -16,8 +16,9 @@
 
 struct apply_how {
 	const struct grants *targets;
-	unsigned threads;	/* 1 to APPLY_THREADS_MAX */
+	unsigned threads;	/* 1 to APPLY_THREADS_MAX; 0: as the volumes want */
 	bool force;		/* write to what looks mounted or foreign */
+	bool verify_base;	/* read targets that nothing proves to hold the base */
 	struct progress *progress;	/* or NULL */
 };
 

@@ -66,7 +66,7 @@ struct apply {
 	struct tally written;
 
 	pthread_t *worker, flusher;
-	unsigned nworkers;
+	unsigned threads, nworkers;
 	bool flusher_runs;
 };
 

@@ -20,7 +20,7 @@ struct apply_job *apply_job_new(struct apply *a, struct err *e)
 	struct apply_job *j = NULL;
 
 	pthread_mutex_lock(&a->lock);
-	while (!cause_set(a->cause) && (!a->free || a->queued > APPLY_BYTES(a->how->threads)))
+	while (!cause_set(a->cause) && (!a->free || a->queued > APPLY_BYTES(a->threads)))
 		pthread_cond_wait(&a->room, &a->lock);
 	if (!cause_set(a->cause)) {
 		j = a->free;
@@ -233,11 +233,11 @@ int apply_start(struct apply *a, struct err *e)
 		a->jobs[i].next = a->free;
 		a->free = &a->jobs[i];
 	}
-	a->worker = x_array(a->how->threads, sizeof(*a->worker));
+	a->worker = x_array(a->threads, sizeof(*a->worker));
 	if (thread_new(&a->flusher, flusher_main, a, e) < 0)
 		return -1;
 	a->flusher_runs = true;
-	for (; a->nworkers < a->how->threads; a->nworkers++)
+	for (; a->nworkers < a->threads; a->nworkers++)
 		if (thread_new(&a->worker[a->nworkers], worker_main, a, e) < 0)
 			return -1;
 	return 0;

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/pool.h"
 #include "job/changes.h"
 
 #define THREADS_MAX 16u
@@ -32,6 +31,11 @@ static struct subject *word_of(struct changes *c, const char *option, const char
 	return s;
 }
 
+static bool scan_allowed(const struct changes *c)
+{
+	return c->opt->fallback && !strcmp(c->opt->fallback, "scan");
+}
+
 static int deal_tracker(struct changes *c, const char *option, const struct opt_list *l,
     size_t field, struct err *e)
 {
@@ -45,8 +49,11 @@ static int deal_tracker(struct changes *c, const char *option, const struct opt_
 		if (*dst)
 			return err_set(e, DM_USAGE, "--%s is given twice for disk %s", option, s->arg.name);
 		*dst = value;
-		if ((s->since != NULL) + (s->state != NULL) + (s->extents != NULL) > 1)
-			return err_set(e, DM_USAGE, "disk %s: choose one of --since, --state and --extents",
+		if ((s->since || s->extents) && s->state && !scan_allowed(c))
+			return err_set(e, DM_USAGE, "disk %s: choose one of --since, --state and --extents, "
+			    "or say when to scan: --fallback scan", s->arg.name);
+		if (s->since && s->extents)
+			return err_set(e, DM_USAGE, "disk %s: choose one of --since and --extents",
 			    s->arg.name);
 	}
 	return 0;
@@ -95,10 +102,8 @@ static int deal_full(struct changes *c, struct err *e)
 	return 0;
 }
 
-static int open_volumes(struct changes *c, struct err *e)
+static int name_disks(struct changes *c, struct err *e)
 {
-	struct volume_how how = { .mode = VOL_READ };
-
 	c->s = x_array(c->opt->nvolumes, sizeof(*c->s));
 	for (size_t i = 0; i < c->opt->nvolumes; i++) {
 		struct subject *s = &c->s[c->n];
@@ -111,7 +116,16 @@ static int open_volumes(struct changes *c, struct err *e)
 			return -1;
 		}
 		c->n++;
-		how.disk = s->arg.name;
+	}
+	return 0;
+}
+
+static int open_volumes(struct changes *c, struct err *e)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct subject *s = &c->s[i];
+		struct volume_how how = { .mode = VOL_READ, .disk = s->arg.name, .since = s->since };
+
 		if (volume_open(&s->v, s->arg.uri, &how, e) != 0)
 			return -1;
 		s->point = volume_point(s->v, &s->frozen);
@@ -160,8 +174,8 @@ static int parse_words(struct changes *c, struct err *e)
 		return err_set(e, DM_USAGE, "--chunk-size: a power of two");
 	if (o->fallback && strcmp(o->fallback, "full") != 0 && strcmp(o->fallback, "scan") != 0)
 		return err_set(e, DM_USAGE, "--fallback %s: full or scan", o->fallback);
-	if (o->fallback && !strcmp(o->fallback, "scan") && !o->against)
-		return err_set(e, DM_USAGE, "--fallback scan needs the ids of the base: --against");
+	if (scan_allowed(c) && !o->against && !o->state.n)
+		return err_set(e, DM_USAGE, "--fallback scan needs the ids of the base: --against or --state");
 	return parse_map(c, e) == 0 ? parse_audit(c, e) : -1;
 }
 
@@ -204,8 +218,9 @@ static int fall_back(struct changes *c, struct subject *s, void (*warn)(const ch
 	char *text;
 
 	if (!to || e->code != DM_NO) {
-		if (e->code == DM_NO && strlen(e->text) < sizeof(e->text) - 64)
-			strcat(e->text, " (--fallback full reads everything)");
+		if (e->code == DM_NO && !to && !strstr(e->text, "--fallback") &&
+		    strlen(e->text) < sizeof(e->text) - 96)
+			strcat(e->text, " (--fallback full sends everything, --fallback scan compares with --against)");
 		return -1;
 	}
 	text = x_printf("%s; %s", e->text, !strcmp(to, "scan") ? "scanning the whole disk instead" :
@@ -249,6 +264,7 @@ static int choose(struct changes *c, struct subject *s, void (*warn)(const char 
 {
 	struct idfile *known = s->whole ? NULL :
 	    against_find(&c->against, s->arg.name, c->n == 1);
+	bool tracked = s->since || s->extents;
 	int r = 0;
 
 	if (s->whole)
@@ -266,12 +282,14 @@ static int choose(struct changes *c, struct subject *s, void (*warn)(const char 
 		s->scan = known != NULL;
 	if (r != 0 && fall_back(c, s, warn, e) != 0)
 		return -1;
+	if (r != 0 && tracked && s->scan && s->state && !known && state_choose(s, e) != 0)
+		return -1;
 	if (s->scan && !s->old)
 		s->old = known;
 	if (c->opt->against && !known && !s->whole && told_new(c, s, warn, e) != 0)
 		return -1;
 	s->full |= !s->since && !s->extents && !s->old;
-	s->scan |= s->state != NULL;
+	s->scan |= s->state && !s->since && !s->extents;
 	if (s->old && !s->full) {
 		s->has_base_root = true;
 		s->base_root = s->old->root;
@@ -299,26 +317,34 @@ static int state_sizes(struct changes *c, struct err *e)
 	return 0;
 }
 
+/* One for each CPU, or as many as the volumes want calls. */
+static unsigned scan_threads(const struct changes *c)
+{
+	unsigned n = 1;
+
+	for (size_t i = 0; i < c->n; i++)
+		n = (unsigned)max64(n, volume_calls(c->s[i].v));
+	return (unsigned)min64(n, THREADS_MAX);
+}
+
 int changes_open(struct changes *c, const struct changes_opts *opt,
     void (*warn)(const char *text), struct err *e)
 {
-	unsigned cpus = pool_cpus();
-
 	c->opt = opt;
-	if (parse_words(c, e) != 0 || open_volumes(c, e) != 0)
+	if (parse_words(c, e) != 0 || name_disks(c, e) != 0)
 		return -1;
 	if (deal_tracker(c, "since", &opt->since, offsetof(struct subject, since), e) != 0 ||
 	    deal_tracker(c, "state", &opt->state, offsetof(struct subject, state), e) != 0 ||
 	    deal_tracker(c, "extents", &opt->extents, offsetof(struct subject, extents), e) != 0 ||
-	    deal_full(c, e) != 0 || deal_bases(c, e) != 0 || one_reads_input(c, e) != 0 || open_against(c, e) != 0)
+	    deal_full(c, e) != 0 || deal_bases(c, e) != 0 || one_reads_input(c, e) != 0 ||
+	    open_volumes(c, e) != 0 || open_against(c, e) != 0)
 		return -1;
 	for (size_t i = 0; i < c->n; i++)
 		if (choose(c, &c->s[i], warn, e) != 0)
 			return -1;
 	if (state_sizes(c, e) != 0)
 		return -1;
-	c->crew = lane_crew_new(opt->threads ? (unsigned)opt->threads :
-	    cpus < THREADS_MAX ? cpus : THREADS_MAX, e);
+	c->crew = lane_crew_new(opt->threads ? (unsigned)opt->threads : scan_threads(c), e);
 	return c->crew ? 0 : -1;
 }
 

@@ -200,6 +200,9 @@ static int run(struct emit *m, int (*ask)(struct emit *m, void *arg, struct err 
 	struct err first = {0};
 	int rc;
 
+	m->threads = m->how->threads;
+	for (uint32_t i = 0; !m->how->threads && i < m->hello.ndisks; i++)
+		m->threads = (unsigned)min64(max64(m->threads, volume_calls(m->disk[i].vol)), EMIT_THREADS_MAX);
 	if (hello_put(m->out, &m->hello, e) < 0 || frame_flush(m->out, e) < 0)
 		return -1;
 	rc = emit_start(m, e);

@@ -23,7 +23,7 @@ struct emit_how {
 	const struct grants *grants;
 	enum emit_form form;
 	int level;		/* of EMIT_ZSTD */
-	unsigned threads;	/* 1 to EMIT_THREADS_MAX */
+	unsigned threads;	/* 1 to EMIT_THREADS_MAX; 0: as the volumes want */
 	bool allow_change;	/* the source may change while it is read */
 	uint32_t chunk_size;	/* emit_all: of the stream it makes */
 	struct progress *progress;	/* or NULL */

@@ -62,7 +62,7 @@ struct emit {
 	size_t nspare;
 
 	pthread_t putter, *worker;
-	unsigned nworkers;
+	unsigned threads, nworkers;
 	bool putter_runs;
 };
 

@@ -295,7 +295,7 @@ static int slots_new(struct emit *m, struct err *e)
 {
 	uint32_t chunk = m->hello.chunk_size;
 
-	m->nslots = min64(2 * (uint64_t)m->how->threads + 2, SLOTS_MAX);
+	m->nslots = min64(2 * (uint64_t)m->threads + 2, SLOTS_MAX);
 	/* Small chunks: enough of them to keep everyone busy. */
 	m->nslots *= max64(1, SPLICE_MIN / chunk);
 	m->slot = x_array(m->nslots, sizeof(*m->slot));
@@ -337,14 +337,14 @@ int emit_start(struct emit *m, struct err *e)
 	pthread_cond_init(&m->ready, NULL);
 	tally_init(&m->tally, &m->hello);
 	m->told = time_mono();
-	m->worker = x_array(m->how->threads, sizeof(*m->worker));
+	m->worker = x_array(m->threads, sizeof(*m->worker));
 	if (slots_new(m, e) < 0)
 		return -1;
 	rc = pthread_create(&m->putter, NULL, putter_main, m);
 	if (rc)
 		return err_sys(e, DM_ENV, rc, "thread");
 	m->putter_runs = true;
-	for (; m->nworkers < m->how->threads; m->nworkers++) {
+	for (; m->nworkers < m->threads; m->nworkers++) {
 		rc = pthread_create(&m->worker[m->nworkers], NULL, worker_main, m);
 		if (rc)
 			return err_sys(e, DM_ENV, rc, "thread");

@@ -17,6 +17,7 @@ struct volume {
 	struct volume_limits limits;	/* set by open; 0: core's defaults */
 	bool writable;
 	bool wants_ids;
+	bool unproved;			/* set by open, see driver_unproved */
 	uint32_t chunk_size;
 	struct volume_group *group;
 	pthread_mutex_t lock;		/* of err */
@@ -32,8 +33,12 @@ int volume_fail(struct volume *v, int errnum, const char *fmt, ...)
 /* The same for a failure that has its text already: "URI: text". */
 int volume_fail_err(struct volume *v, const struct err *e);
 
+/* A target whose base nothing proves was refused in v->err: when the caller
+ * will verify it by reading, forget that and mark the volume.  0 or -1. */
+int driver_unproved(struct volume *v, const struct volume_how *how);
+
 struct driver {
-	const char *scheme;	/* "file" */
+	const char *scheme;	/* "file"; several are separated by spaces */
 	int (*open)(struct volume *v, const struct uri *u, const struct volume_how *how);	/* required; fills v->err on failure */
 	void (*close)(struct volume *v);	/* required */
 	int (*read)(struct volume *v, void *p, size_t len, uint64_t off);	/* NULL: cannot be a source */
@@ -68,5 +73,8 @@ void volume_group_leave(struct volume_group *g, const struct volume *v);
 
 /* drivers.c: the only place that names drivers. */
 const struct driver *driver_find(const char *scheme);
+/* The library that this scheme's driver needs and this build was made without,
+ * or NULL. */
+const char *driver_lacks(const char *scheme);
 
 #endif

@@ -8,29 +8,7 @@
 
 #include "base/extent.h"
 #include "volume/driver.h"
-
-/* What a target holds, beside it in PATH.dm: kept true at every moment, so
- * that a wrong base is refused (drv_file_record.c). */
-struct file_state {
-	char *point;		/* the source's point, "" if unknown */
-	bool has_root;
-	struct id root;
-};
-struct file_record {
-	enum { RECORD_NONE, RECORD_WRITING, RECORD_COMPLETE } state;
-	int algo;
-	struct file_state base;		/* RECORD_WRITING: what it was */
-	struct file_state target;	/* what it is, or is becoming */
-	bool full, frozen;
-	char *identity;		/* of the file or device, without ctime */
-};
-int file_record_load(const char *path, struct file_record *r, struct err *e);	/* RECORD_NONE: no such file */
-int file_record_save(const char *path, const struct file_record *r, struct err *e);
-void file_record_free(struct file_record *r);
-/* Does the record say that its file holds the base that `how' names? */
-bool file_record_is_base(const struct file_record *r, const struct volume_how *how);
-/* Is it an interrupted step from that base to the same frozen state? */
-bool file_record_resumes(const struct file_record *r, const struct volume_how *how);
+#include "volume/target_record.h"
 
 /* "file:DEV:INO:SIZE:MTIME_NS", for a device "device:SIZE:SERIAL"; with_ctime
  * makes it the point of a volume.  An allocation. */
@@ -43,7 +21,7 @@ int file_size(int fd, const struct stat *st, uint64_t *size);	/* 0 or -errno */
 struct file_target {
 	char *path;		/* what is written: the file, or a work file */
 	char *record_path;	/* NULL: none is kept (a device without record=) */
-	struct file_record record;
+	struct target_record record;
 	char *dir, *final;	/* directory targets: where, and the file's name there */
 	bool created;		/* by this open; removed when nothing was written */
 	bool full, begun, failed;
@@ -97,9 +75,6 @@ int file_finalize(struct volume *v, const char *source_point, const struct id *s
  * zeros among the bytes are left out. */
 int file_write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off);
 int file_zero_range(struct file_vol *f, uint64_t off, uint64_t len);
-
-/* Fill the record for the step that `how' asks for. */
-void file_record_step(struct file_record *r, const struct volume_how *how);
 
 /* drv_file_dir.c: 0, or -1 with v->err. */
 int file_open_dir(struct volume *v, const char *dir, const struct volume_how *how);

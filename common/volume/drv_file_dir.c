@@ -116,16 +116,16 @@ static int probe_reflink(const char *dir, struct err *e)
 static int checkpoint_is_base(const char *path, const struct volume_how *how, struct err *e)
 {
 	char *record = x_printf("%s.dm", path), *now;
-	struct file_record r;
+	struct target_record r;
 	struct stat st;
-	int yes = file_record_load(record, &r, e) == 0 ? 0 : -1;
+	int yes = target_record_load(record, &r, e) == 0 ? 0 : -1;
 
-	if (yes == 0 && file_record_is_base(&r, how) && stat(path, &st) == 0) {
+	if (yes == 0 && target_record_is_base(&r, how) && stat(path, &st) == 0) {
 		now = file_identity(&st, (uint64_t)st.st_size, false);
 		yes = !strcmp(now, r.identity);
 		free(now);
 	}
-	file_record_free(&r);
+	target_record_free(&r);
 	free(record);
 	return yes;
 }
@@ -177,15 +177,15 @@ static int prepare(struct volume *v, struct file_vol *f, const char *dir, uint64
 	int r;
 
 	if (how->full) {
-		file_record_step(&t->record, how);
+		target_record_step(&t->record, how);
 		return probe_reflink(dir, &v->err);
 	}
 	base = find_base(dir, how, top, &v->err);
 	if (!base)
 		return -1;
 	now = file_identity(&f->st, (uint64_t)f->st.st_size, false);
-	resumes = file_record_load(t->record_path, &t->record, &none) == 0 &&
-	    file_record_resumes(&t->record, how) &&
+	resumes = target_record_load(t->record_path, &t->record, &none) == 0 &&
+	    target_record_resumes(&t->record, how) &&
 	    file_identity_same_object(now, t->record.identity);
 	free(now);
 	if (resumes) {
@@ -197,7 +197,7 @@ static int prepare(struct volume *v, struct file_vol *f, const char *dir, uint64
 	unlink(t->record_path);
 	r = clone_base(f, dir, base, &v->err);
 	free(base);
-	file_record_step(&t->record, how);
+	target_record_step(&t->record, how);
 	return r;
 }
 
@@ -234,7 +234,7 @@ static int link_checkpoint(struct file_vol *f, struct err *e)
 	if (access(t->final, F_OK) == 0)
 		r = err_set(e, DM_NO, "%s: exists already; another program made it", t->final);
 	if (r == 0)
-		r = file_record_save(record, &t->record, e);
+		r = target_record_save(record, &t->record, e);
 	if (r == 0 && link(t->path, t->final) != 0)
 		r = err_sys(e, errno == EEXIST ? DM_NO : DM_ENV, errno, "%s", t->final);
 	if (r == 0)

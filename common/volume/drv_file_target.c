@@ -62,7 +62,7 @@ static int check_size(struct volume *v, struct file_vol *f, const struct volume_
 static int check_base(struct volume *v, struct file_vol *f, const struct volume_how *how)
 {
 	struct file_target *t = f->target;
-	const struct file_record *r = &t->record;
+	const struct target_record *r = &t->record;
 	char *now;
 	bool same;
 
@@ -70,22 +70,15 @@ static int check_base(struct volume *v, struct file_vol *f, const struct volume_
 		return 0;
 	if (!t->record_path)
 		return err_set(&v->err, DM_NO, "%s: a device's state is not known without "
-		    "?record=FILE; name one, or send a full iteration", v->uri);
-	if (r->state == RECORD_NONE)
-		return err_set(&v->err, DM_NO, "%s: nothing says what it holds (no %s); "
-		    "send a full iteration", v->uri, t->record_path);
-	if (r->state == RECORD_WRITING && !file_record_resumes(r, how))
-		return err_set(&v->err, DM_NO, "%s: an interrupted iteration left it between two "
-		    "states; repeat that one, or send a full iteration", v->uri);
-	if (r->state == RECORD_COMPLETE && !file_record_is_base(r, how))
-		return err_set(&v->err, DM_NO, "%s: does not hold the base of this iteration; "
-		    "send the changes since its own state, or a full iteration", v->uri);
+		    "?record=FILE; name one, give --verify-base, or send a full iteration", v->uri);
+	if (target_record_admit(r, t->record_path, v->uri, how, &v->err) != 0)
+		return -1;
 	now = file_present_identity(f);
 	same = r->state == RECORD_COMPLETE ? !strcmp(now, r->identity) :
 	    file_identity_same_object(now, r->identity);
 	free(now);
 	return same ? 0 : err_set(&v->err, DM_NO, "%s: was changed or replaced since %s was "
-	    "written; send a full iteration", v->uri, t->record_path);
+	    "written; give --verify-base, or send a full iteration", v->uri, t->record_path);
 }
 
 static char *record_path(const struct uri *u, bool device)
@@ -115,14 +108,14 @@ static int open_in_place(struct volume *v, const struct uri *u, const struct vol
 	if (check_size(v, f, how) != 0)
 		return -1;
 	t->record_path = record_path(u, S_ISBLK(f->st.st_mode));
-	if (t->record_path && file_record_load(t->record_path, &t->record, &v->err) != 0) {
+	if (t->record_path && target_record_load(t->record_path, &t->record, &v->err) != 0) {
 		if (!how->full)
 			return -1;
 		v->err = (struct err){ 0 };	/* a full iteration replaces it */
 	}
-	if (check_base(v, f, how) != 0)
+	if (check_base(v, f, how) != 0 && driver_unproved(v, how) != 0)
 		return -1;
-	file_record_step(&t->record, how);
+	target_record_step(&t->record, how);
 	return 0;
 }
 
@@ -148,7 +141,7 @@ void file_close_target(struct file_vol *f)
 		return;
 	if (t->created && !t->begun && t->path)
 		unlink(t->path);
-	file_record_free(&t->record);
+	target_record_free(&t->record);
 	iset_free(t->covered);
 	pthread_mutex_destroy(&t->lock);
 	pthread_mutex_destroy(&t->turn);

@@ -45,7 +45,7 @@ static int begin(struct volume *v, struct file_vol *f)
 		if (t->record_path && !t->prepared) {
 			free(t->record.identity);
 			t->record.identity = file_present_identity(f);
-			if (file_record_save(t->record_path, &t->record, &e) != 0)
+			if (target_record_save(t->record_path, &t->record, &e) != 0)
 				r = volume_fail_err(v, &e);
 		}
 		if (r == 0)
@@ -55,15 +55,6 @@ static int begin(struct volume *v, struct file_vol *f)
 	}
 	pthread_mutex_unlock(&t->lock);
 	return r;
-}
-
-static int cover(struct iset *s, uint64_t off, uint64_t len)
-{
-	int r = iset_add(s, off, len);
-
-	if (r != 1 || len == 1)
-		return r < 0 ? -1 : 0;
-	return cover(s, off, len / 2) | cover(s, off + len / 2, len - len / 2);
 }
 
 /* Remember what a full iteration wrote.  *untouched: nothing of the range was
@@ -79,7 +70,7 @@ static int claim(struct volume *v, struct file_target *t, uint64_t off, uint64_t
 	r = iset_add(t->covered, off, len);
 	*untouched = r == 0 && t->fresh;
 	if (r == 1)
-		r = cover(t->covered, off, len);
+		r = iset_cover(t->covered, off, len);
 	pthread_mutex_unlock(&t->lock);
 	return r < 0 ? volume_fail(v, ENOMEM, "write at %" PRIu64, off) : 0;
 }
@@ -206,18 +197,11 @@ static int sync_all(struct volume *v, struct file_vol *f)
 static int save_complete(struct volume *v, struct file_vol *f, const char *point,
     const struct id *root)
 {
-	struct file_record *r = &f->target->record;
+	struct target_record *r = &f->target->record;
 	struct err e = { 0 };
 
-	r->state = RECORD_COMPLETE;
-	free(r->target.point);
-	r->target.point = x_strdup(point ? point : "");
-	r->target.has_root = root != NULL;
-	if (root)
-		r->target.root = *root;
-	free(r->identity);
-	r->identity = file_present_identity(f);
-	if (!f->target->record_path || file_record_save(f->target->record_path, r, &e) == 0)
+	target_record_done(r, point, root, file_present_identity(f));
+	if (!f->target->record_path || target_record_save(f->target->record_path, r, &e) == 0)
 		return 0;
 	return volume_fail_err(v, &e);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/pool.h"
 #include "volume/driver.h"
 
 #define ZEROS_LEN (256u << 10)
@@ -75,6 +76,17 @@ static int check_how(const struct driver *d, const struct volume_how *how, const
 	return 0;
 }
 
+static void no_driver(const char *uri, const char *scheme, struct err *e)
+{
+	const char *library = driver_lacks(scheme);
+
+	if (library)
+		err_set(e, DM_USAGE, "%s: this build has no %s, which \"%s:\" volumes need; "
+		    "install it with its headers, and build again", uri, library, scheme);
+	else
+		err_set(e, DM_USAGE, "%s: no driver for \"%s:\" volumes", uri, scheme);
+}
+
 static void default_limits(struct volume *v)
 {
 	if (!v->limits.min)
@@ -96,7 +108,7 @@ int volume_open(struct volume **out, const char *uri, const struct volume_how *h
 		return -1;
 	d = driver_find(u.scheme);
 	if (!d) {
-		err_set(e, DM_USAGE, "%s: no driver for \"%s:\" volumes", uri, u.scheme);
+		no_driver(uri, u.scheme, e);
 		goto err0;
 	}
 	if (check_how(d, how, uri, e) != 0)
@@ -147,6 +159,11 @@ struct volume_limits volume_limits(const struct volume *v)
 	return v->limits;
 }
 
+unsigned volume_calls(const struct volume *v)
+{
+	return (unsigned)max64(v->limits.calls, pool_cpus());
+}
+
 const char *volume_uri(const struct volume *v)
 {
 	return v->uri;
@@ -164,6 +181,20 @@ int volume_error(const struct volume *v, struct err *e)
 	if (!e->code)
 		*e = v->err;
 	return -1;
+}
+
+int driver_unproved(struct volume *v, const struct volume_how *how)
+{
+	if (!how->verify_base || v->err.code != DM_NO)
+		return -1;
+	v->err = (struct err){ 0 };
+	v->unproved = true;
+	return 0;
+}
+
+bool volume_unproved(const struct volume *v)
+{
+	return v->unproved;
 }
 
 bool volume_wants_ids(const struct volume *v)

@@ -26,6 +26,8 @@ struct volume_how {
 	enum volume_mode mode;
 	const char *disk;		/* name of the disk in the workload */
 	const char *point;		/* VOL_READ: which state; NULL: the present one */
+	const char *since;		/* VOL_READ: what volume_extents will be asked
+					 * about, or NULL */
 	struct volume_group *group;	/* VOL_WRITE: never NULL */
 
 	/* VOL_WRITE only: what the iteration's HELLO said. */
@@ -40,6 +42,7 @@ struct volume_how {
 	const uint8_t *session;		/* 16 bytes */
 	const char *workload;		/* "" if unknown */
 	bool force;			/* --force: target looks mounted or foreign */
+	bool verify_base;		/* see volume_unproved */
 	const struct disk_table *disks;	/* all disks of the iteration */
 };
 
@@ -78,9 +81,18 @@ struct volume_chunk {
  * use, mounted), DM_USAGE for a URI no driver takes, DM_ENV otherwise. */
 int volume_open(struct volume **v, const char *uri, const struct volume_how *how, struct err *e);
 uint64_t volume_size(const struct volume *v);
-struct volume_limits { uint32_t min, preferred, max; };
+struct volume_limits {
+	uint32_t min, preferred, max;	/* bytes of a transfer */
+	unsigned calls;			/* see volume_calls */
+};
+/* How many calls at once it takes to keep the volume busy: as many as there
+ * are CPUs, or what the driver says. */
+unsigned volume_calls(const struct volume *v);
 struct volume_limits volume_limits(const struct volume *v);
 const char *volume_uri(const struct volume *v);
+/* With how->verify_base: nothing proves that this target holds the base, so the
+ * caller reads it, and compares, before it writes. */
+bool volume_unproved(const struct volume *v);
 
 /* What of [off, off+len) changed since the point (NULL: what is not zero);
  * the answer tiles the range.  -ESTALE: the point is lost, foreign or

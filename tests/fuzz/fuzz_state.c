@@ -9,14 +9,14 @@
 
 #include "base/fdio.h"
 #include "job/idfile.h"
-#include "volume/drv_file.h"
+#include "volume/target_record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
 	int fd = memfd_create("state", MFD_CLOEXEC);
-	struct file_record r;
+	struct target_record r;
 	struct err e = { 0 };
 	struct idfile *f;
 	char path[64];
@@ -30,9 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 		assert(idfile_root(f, &root, &e) == 0 && id_equal(&root, &f->root));
 	idfile_close(f);
 	e = (struct err){ 0 };
-	if (file_record_load(path, &r, &e) == 0) {
+	if (target_record_load(path, &r, &e) == 0) {
 		assert(r.state != RECORD_NONE && r.base.point && r.target.point && r.identity);
-		file_record_free(&r);
+		target_record_free(&r);
 	} else {
 		assert(e.code);
 	}

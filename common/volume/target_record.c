@@ -1,4 +1,4 @@
-/* What a file: target holds, written down beside it. */
+/* What a target holds, as JSON. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -8,7 +8,7 @@
 #include "base/bytes.h"
 #include "base/durable.h"
 #include "base/fdio.h"
-#include "volume/drv_file.h"
+#include "volume/target_record.h"
 
 #define RECORD_CAP (64u << 10)
 #define RECORD_VERSION 1
@@ -20,7 +20,7 @@ static char *take_string(const json_t *o, const char *key)
 	return x_strdup(s ? s : "");
 }
 
-static int state_from_json(const json_t *o, struct file_state *s, int *algo)
+static int state_from_json(const json_t *o, struct target_state *s, int *algo)
 {
 	const char *root = json_string_value(json_object_get(o, "root"));
 
@@ -29,7 +29,7 @@ static int state_from_json(const json_t *o, struct file_state *s, int *algo)
 	return root ? id_parse(root, algo, &s->root) : 0;
 }
 
-static int record_from_json(const json_t *o, struct file_record *r)
+static int record_from_json(const json_t *o, struct target_record *r)
 {
 	const char *state = json_string_value(json_object_get(o, "state"));
 
@@ -49,14 +49,14 @@ static int record_from_json(const json_t *o, struct file_record *r)
 	return state_from_json(json_object_get(o, "target"), &r->target, &r->algo);
 }
 
-int file_record_load(const char *path, struct file_record *r, struct err *e)
+int target_record_load(const char *path, struct target_record *r, struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), bad;
 	json_t *o;
 	char *text;
 	size_t len;
 
-	*r = (struct file_record){ .state = RECORD_NONE, .algo = ID_BLAKE3 };
+	*r = (struct target_record){ .state = RECORD_NONE, .algo = ID_BLAKE3 };
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	text = fd < 0 ? NULL : fd_slurp(fd, RECORD_CAP, &len);
@@ -71,11 +71,11 @@ int file_record_load(const char *path, struct file_record *r, struct err *e)
 	json_decref(o);
 	if (!bad)
 		return 0;
-	file_record_free(r);
+	target_record_free(r);
 	return err_set(e, DM_NO, "%s: not a record of a target; remove it and send a full iteration", path);
 }
 
-static json_t *state_to_json(const struct file_state *s, int algo)
+static json_t *state_to_json(const struct target_state *s, int algo)
 {
 	json_t *o = json_pack("{s:s}", "point", s->point ? s->point : "");
 	char text[80];
@@ -85,7 +85,7 @@ static json_t *state_to_json(const struct file_state *s, int algo)
 	return o;
 }
 
-int file_record_save(const char *path, const struct file_record *r, struct err *e)
+int target_record_save(const char *path, const struct target_record *r, struct err *e)
 {
 	json_t *o = json_pack("{s:i, s:s, s:b, s:b, s:s, s:o, s:o}",
 	    "dm-record", RECORD_VERSION,
@@ -106,37 +106,37 @@ int file_record_save(const char *path, const struct file_record *r, struct err *
 	return n;
 }
 
-void file_record_free(struct file_record *r)
+void target_record_free(struct target_record *r)
 {
 	free(r->base.point);
 	free(r->target.point);
 	free(r->identity);
-	*r = (struct file_record){ .state = RECORD_NONE };
+	*r = (struct target_record){ .state = RECORD_NONE };
 }
 
 /* Roots decide when both sides know one, else points; nothing known is no. */
-static bool is_state(const struct file_state *s, const char *point, const struct id *root)
+static bool is_state(const struct target_state *s, const char *point, const struct id *root)
 {
 	if (s->has_root && root)
 		return id_equal(&s->root, root);
 	return s->point && *s->point && point && !strcmp(s->point, point);
 }
 
-bool file_record_is_base(const struct file_record *r, const struct volume_how *how)
+bool target_record_is_base(const struct target_record *r, const struct volume_how *how)
 {
 	return r->state == RECORD_COMPLETE && is_state(&r->target, how->base_point, how->base_root);
 }
 
-bool file_record_resumes(const struct file_record *r, const struct volume_how *how)
+bool target_record_resumes(const struct target_record *r, const struct volume_how *how)
 {
 	return r->state == RECORD_WRITING && !r->full && r->frozen && how->frozen &&
 	    is_state(&r->base, how->base_point, how->base_root) &&
 	    is_state(&r->target, how->target_point, NULL);
 }
 
-void file_record_step(struct file_record *r, const struct volume_how *how)
+void target_record_step(struct target_record *r, const struct volume_how *how)
 {
-	file_record_free(r);
+	target_record_free(r);
 	r->state = RECORD_WRITING;
 	r->algo = how->algo ? how->algo : ID_BLAKE3;
 	r->full = how->full;
@@ -146,4 +146,32 @@ void file_record_step(struct file_record *r, const struct volume_how *how)
 	if (r->base.has_root)
 		r->base.root = *how->base_root;
 	r->target.point = x_strdup(how->target_point ? how->target_point : "");
+}
+
+void target_record_done(struct target_record *r, const char *point, const struct id *root,
+    char *identity)
+{
+	r->state = RECORD_COMPLETE;
+	free(r->target.point);
+	r->target.point = x_strdup(point ? point : "");
+	r->target.has_root = root != NULL;
+	if (root)
+		r->target.root = *root;
+	free(r->identity);
+	r->identity = identity;
+}
+
+int target_record_admit(const struct target_record *r, const char *path, const char *uri,
+    const struct volume_how *how, struct err *e)
+{
+	if (r->state == RECORD_NONE)
+		return err_set(e, DM_NO, "%s: nothing says what it holds (no %s); "
+		    "give --verify-base, or send a full iteration", uri, path);
+	if (r->state == RECORD_WRITING && !target_record_resumes(r, how))
+		return err_set(e, DM_NO, "%s: an interrupted iteration left it between two "
+		    "states; repeat that one, or send a full iteration", uri);
+	if (r->state == RECORD_COMPLETE && !target_record_is_base(r, how))
+		return err_set(e, DM_NO, "%s: does not hold the base of this iteration; "
+		    "send the changes since its own state, or a full iteration", uri);
+	return 0;
 }
