@@ -8,6 +8,13 @@ comma   := ,
 B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 PKGS    := libzstd libsodium libxxhash lmdb jansson libarchive
 
+# Left out where the library is not installed, or with `make NBD=no'.
+NBD     ?= $(shell pkg-config --exists libnbd 2>/dev/null && echo yes)
+ifeq ($(NBD),yes)
+PKGS    += libnbd
+CPPFLAGS += -DDM_WITH_NBD
+endif
+
 # BLAKE3: the library where the system has one, else the C sources that the
 # package librust-blake3-dev installs.
 BLAKE3_PC  := $(shell pkg-config --exists libblake3 2>/dev/null && echo yes)
@@ -24,11 +31,11 @@ ALL_CFLAGS := -std=c11 -pthread $(WARN) $(HARDEN) $(SANFLAG) $(CFLAGS)
 LDFLAGS += -pthread -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAG)
 LDLIBS  := $(shell pkg-config --libs $(PKGS)) $(if $(BLAKE3_PC),$(shell pkg-config --libs libblake3))
 
-SRC   := $(sort $(wildcard common/*/*.c))
+SRC   := $(sort $(filter-out $(if $(filter yes,$(NBD)),,common/volume/drv_nbd%),$(wildcard common/*/*.c)))
 OBJ   := $(SRC:%.c=$(B)/%.o)
 CMDS  := $(basename $(notdir $(wildcard cmd/dm-*.c)))
 BIN   := $(CMDS:%=$(B)/bin/%)
-UNIT  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(filter-out $(if $(filter yes,$(NBD)),,tests/unit/test_nbd%),$(wildcard tests/unit/test_*.c)))
 HELPERS := $(patsubst tests/lib/%.c,$(B)/lib/%,$(filter-out tests/lib/preload_%,$(wildcard tests/lib/*.c))) \
 	$(patsubst tests/lib/%.c,$(B)/lib/%.so,$(wildcard tests/lib/preload_*.c))
 

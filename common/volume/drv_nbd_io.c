@@ -1,0 +1,214 @@
+/* nbd: volumes, transfers: cut into requests that go out together, rounded to
+ * the server's blocks where it has any. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "volume/drv_nbd.h"
+
+#define REQUEST KIB(256)	/* each; several make a transfer */
+#define ZERO_REQUEST MIB(128)
+#define ZEROS KIB(256)
+
+enum op { OP_READ, OP_WRITE, OP_WRITE_ZEROS, OP_ZERO };
+
+/* A transfer on the server's blocks: [off, off + len). */
+struct transfer {
+	struct nbdv_vol *n;
+	enum op op;
+	uint8_t *p;		/* OP_READ, OP_WRITE */
+	uint64_t off, len;
+};
+
+static const uint8_t zeros[ZEROS];
+
+static uint64_t request_len(const struct transfer *t)
+{
+	uint64_t len = t->op == OP_ZERO ? ZERO_REQUEST : min64(REQUEST, t->n->max);
+
+	len = len / t->n->min * t->n->min;
+	return t->op == OP_WRITE_ZEROS ? min64(max64(len, t->n->min), ZEROS) : max64(len, t->n->min);
+}
+
+static int64_t send_one(const struct transfer *t, struct nbd_handle *h, uint64_t at, size_t len,
+    nbd_completion_callback end)
+{
+	uint32_t fua = t->n->flushes || t->n->where.synced ? 0 : LIBNBD_CMD_FLAG_FUA;
+	uint64_t off = t->off + at;
+
+	switch (t->op) {
+	case OP_READ:
+		return nbd_aio_pread(h, t->p + at, len, off, end, 0);
+	case OP_WRITE:
+		return nbd_aio_pwrite(h, t->p + at, len, off, end, fua);
+	case OP_WRITE_ZEROS:
+		return nbd_aio_pwrite(h, zeros, len, off, end, fua);
+	default:
+		return nbd_aio_zero(h, len, off, end, fua);
+	}
+}
+
+#define AT_ONCE 64u
+
+/* Up to AT_ONCE requests from *at on. */
+static int transfer_some(const struct transfer *t, struct volume *v, uint64_t *at)
+{
+	struct nbdv_part part[AT_ONCE];
+	uint64_t each = request_len(t);
+	struct nbdv_call c;
+
+	nbdv_call_begin(&c, t->n);
+	for (unsigned i = 0; i < AT_ONCE && *at < t->len; i++) {
+		size_t len = min64(each, t->len - *at);
+		struct nbdv_conn *conn = nbdv_part_begin(&c, &part[i], t->off + *at, t->op == OP_ZERO);
+
+		if (conn)
+			nbdv_part_sent(&part[i], conn, send_one(t, conn->h, *at, len, nbdv_part_end(&part[i])));
+		*at += len;
+	}
+	return nbdv_call_end(&c, v, t->op == OP_READ ? "read" : t->op == OP_WRITE ? "write" : "zero");
+}
+
+static int transfer(struct volume *v, enum op op, void *p, uint64_t off, uint64_t len)
+{
+	struct transfer t = { .n = v->priv, .op = op, .p = p, .off = off, .len = len };
+	uint64_t at = 0;
+	int r = 0;
+
+	while (r == 0 && at < len)
+		r = transfer_some(&t, v, &at);
+	if (r == -ENOTSUP && op != OP_ZERO)
+		return volume_fail(v, EIO, "at %llu: the server does not support the request",
+		    (unsigned long long)off);
+	return r;
+}
+
+/* ---- places that are not on the blocks ---- */
+
+static uint64_t block_start(const struct nbdv_vol *n, uint64_t off)
+{
+	return off & ~((uint64_t)n->min - 1);
+}
+
+static uint64_t block_end(const struct nbdv_vol *n, uint64_t off)
+{
+	return off >= n->size ? n->size : min64(block_start(n, off + n->min - 1), n->size);
+}
+
+static void *bounce_new(struct volume *v, size_t len)
+{
+	struct err e = { 0 };
+	void *p = x_pages(len, &e);
+
+	if (!p)
+		volume_fail(v, ENOMEM, "a buffer");
+	return p;
+}
+
+int nbdv_read(struct volume *v, void *p, size_t len, uint64_t off)
+{
+	struct nbdv_vol *n = v->priv;
+	uint64_t lo = block_start(n, off), hi = block_end(n, off + len);
+	uint8_t *bounce;
+	int r;
+
+	if (lo == off && hi == off + len)
+		return transfer(v, OP_READ, p, off, len);
+	bounce = bounce_new(v, hi - lo);
+	if (!bounce)
+		return -ENOMEM;
+	r = transfer(v, OP_READ, bounce, lo, hi - lo);
+	if (r == 0)
+		memcpy(p, bounce + (off - lo), len);
+	free(bounce);
+	return r;
+}
+
+/* Part of one block: read it, put len bytes of p (NULL: zeros) in, write it
+ * back.  One thread at a time, as several may mean the same block. */
+static int patch_block(struct volume *v, const void *p, size_t len, uint64_t off)
+{
+	struct nbdv_vol *n = v->priv;
+	uint64_t lo = block_start(n, off), hi = block_end(n, off + len);
+	uint8_t *block = bounce_new(v, hi - lo);
+	int r;
+
+	if (!block)
+		return -ENOMEM;
+	pthread_mutex_lock(&n->patch);
+	r = transfer(v, OP_READ, block, lo, hi - lo);
+	if (r == 0) {
+		if (p)
+			memcpy(block + (off - lo), p, len);
+		else
+			memset(block + (off - lo), 0, len);
+		r = transfer(v, OP_WRITE, block, lo, hi - lo);
+	}
+	pthread_mutex_unlock(&n->patch);
+	free(block);
+	return r;
+}
+
+/* Zeros on the blocks, by whatever the server can do. */
+static int whole_zeros(struct volume *v, uint64_t off, uint64_t len)
+{
+	struct nbdv_vol *n = v->priv;
+
+	if (n->can_zero && !n->no_zero) {
+		int r = transfer(v, OP_ZERO, NULL, off, len);
+
+		if (r != -ENOTSUP)
+			return r;
+		n->no_zero = true;
+	}
+	return transfer(v, OP_WRITE_ZEROS, NULL, off, len);
+}
+
+/* The parts of a range: the end of a block, whole blocks, the start of one.
+ * p NULL: zeros. */
+static int put_range(struct volume *v, const uint8_t *p, uint64_t len, uint64_t off)
+{
+	struct nbdv_vol *n = v->priv;
+	uint64_t end = off + len, lo = min64(block_end(n, off), end), hi;
+	int r = 0;
+
+	if (lo > off)
+		r = patch_block(v, p, lo - off, off);
+	if (r != 0 || lo == end)
+		return r;
+	hi = block_end(n, end) == end ? end : block_start(n, end);
+	if (hi > lo)
+		r = p ? transfer(v, OP_WRITE, (void *)(uintptr_t)(p + (lo - off)), lo, hi - lo) :
+		    whole_zeros(v, lo, hi - lo);
+	if (r == 0 && hi < end)
+		r = patch_block(v, p ? p + (hi - off) : NULL, end - hi, hi);
+	return r;
+}
+
+int nbdv_put_bytes(struct volume *v, const void *p, size_t len, uint64_t off)
+{
+	return put_range(v, p, len, off);
+}
+
+int nbdv_put_zeros(struct volume *v, uint64_t off, uint64_t len)
+{
+	return put_range(v, NULL, len, off);
+}
+
+int nbdv_sync(struct volume *v)
+{
+	struct nbdv_vol *n = v->priv;
+	struct nbdv_conn *conn;
+	struct nbdv_part part;
+	struct nbdv_call c;
+	int r;
+
+	if (!n->flushes)
+		return 0;
+	nbdv_call_begin(&c, n);
+	conn = nbdv_part_begin(&c, &part, 0, true);
+	if (conn)
+		nbdv_part_sent(&part, conn, nbd_aio_flush(conn->h, nbdv_part_end(&part), 0));
+	r = nbdv_call_end(&c, v, "flush");
+	return r == -ENOTSUP ? volume_fail(v, EIO, "flush: the server does not support it") : r;
+}
