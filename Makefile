@@ -29,7 +29,7 @@ CPPFLAGS += -Icommon -D_GNU_SOURCE -DDM_VERSION='"$(VERSION)"' $(shell pkg-confi
 	$(if $(BLAKE3_PC),$(shell pkg-config --cflags libblake3),-I$(BLAKE3_DIR))
 ALL_CFLAGS := -std=c11 -pthread $(WARN) $(HARDEN) $(SANFLAG) $(CFLAGS)
 LDFLAGS += -pthread -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAG)
-LDLIBS  := $(shell pkg-config --libs $(PKGS)) $(if $(BLAKE3_PC),$(shell pkg-config --libs libblake3))
+LDLIBS  := -lm $(shell pkg-config --libs $(PKGS)) $(if $(BLAKE3_PC),$(shell pkg-config --libs libblake3))
 
 SRC   := $(sort $(filter-out $(if $(filter yes,$(NBD)),,common/volume/drv_nbd%),$(wildcard common/*/*.c)))
 OBJ   := $(SRC:%.c=$(B)/%.o)
@@ -101,13 +101,22 @@ $(B)/testbin/%: $(B)/cmd/%.o $(B)/drivers_test.o $(B)/libdm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The simulator of dm-window's law, which it links as dm-window does.
+$(B)/sim/window: $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c)) $(B)/libdm.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+sim: $(B)/sim/window
+	$< --check --plot $(B)/sim/window.svg
+	@echo 'plot: $(B)/sim/window.svg'
+
 SCRIPTS := $(wildcard scripts/dm-*)
 MAN     := $(wildcard man/*.[1-8])
 
 unit: $(UNIT)
 	@for t in $(UNIT); do $$t || exit 1; done
 
-testbuild: $(BIN) $(TESTBIN) $(UNIT) $(HELPERS)
+testbuild: $(BIN) $(TESTBIN) $(UNIT) $(HELPERS) $(B)/sim/window
 
 check: testbuild
 	scripts/check-floors
@@ -151,6 +160,7 @@ help:
 	@echo 'make unit        unit tests only'
 	@echo 'make lint        shellcheck, mandoc, cppcheck'
 	@echo 'make fuzz        fuzz every parser, FUZZ_SECONDS=20 each'
+	@echo 'make sim         simulate the window law: a table and a plot'
 	@echo 'make bench       compare with other tools on this machine'
 	@echo 'make install     to DESTDIR and PREFIX (/usr/local)'
 
@@ -158,5 +168,5 @@ clean:
 	rm -rf build build-*
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all unit check testbuild lint fuzz bench install help clean
+.PHONY: all unit check testbuild lint fuzz bench sim install help clean
 .SECONDARY:

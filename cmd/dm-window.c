@@ -18,7 +18,11 @@ int main(int argc, char **argv)
 	const struct opt opts[] = {
 		{ "acks", 'a', OPT_STR, &o.acks, "FIFO", "read acknowledgements from this FIFO", 0, 0 },
 		{ "window", 'w', OPT_SIZE, &o.window, "SIZE",
-		  "ask for at most this much at once, per disk (32M)", KIB(4), SIZE_MOST },
+		  "ask for about this much at once, per disk (32M)", KIB(4), SIZE_MOST },
+		{ "window-min", 0, OPT_SIZE, &o.window_min, "SIZE",
+		  "the window never falls below this by measuring (half of --window)", KIB(4), SIZE_MOST },
+		{ "window-max", 0, OPT_SIZE, &o.window_max, "SIZE",
+		  "the window never rises above this (twice --window)", KIB(4), SIZE_MOST },
 		{ "interval", 'i', OPT_SIZE, &o.interval, "SIZE",
 		  "make what was asked for durable each time it is this much (500M)", KIB(4), SIZE_MOST },
 		{ "resume", 'r', OPT_STR, &o.resume, "SITE",
@@ -40,6 +44,13 @@ int main(int argc, char **argv)
 
 	fd_startup();
 	opt_parse(&prog, argc, argv, &args, &nargs, NULL);
+	if (!o.window_min)
+		o.window_min = o.window_max ? min64(o.window / 2, o.window_max) : o.window / 2;
+	if (!o.window_max)
+		o.window_max = max64(o.window * 2, o.window_min);
+	if (o.window_min > o.window_max)
+		opt_die("--window-min is more than --window-max");
+	o.window = min64(max64(o.window, o.window_min), o.window_max);
 	/* What the site turns out not to hold must be asked for again. */
 	if (o.have && !o.acks)
 		opt_die("--have needs --acks");

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "job/schedule.h"
+#include "job/share.h"
 #include "job/spill.h"
 
 #define LOOKAHEAD MIB(4)	/* descriptors at hand, per disk */
@@ -8,11 +9,10 @@
 #define COST_MIN KIB(4)		/* of an entry, towards a window or a barrier */
 #define FREE_MAX 4096		/* entries in flight that need no data, per disk */
 #define TURN MIB(4)		/* of one disk before the next has its turn */
+#define GRANT_EVERY 50000000ll	/* how often disks divide a credit anew */
 
 struct lane {			/* one disk */
 	struct spill *queue;
-	struct window_law law;
-	uint64_t flight;	/* bytes */
 	uint64_t free;		/* entries without data in flight */
 	bool has_cur, has_one;
 	uint8_t type;		/* of `one' */
@@ -26,17 +26,24 @@ struct schedule {
 	struct schedule_options o;
 	struct spill_file *file;
 	struct lane *lane;
+	struct window_law *law;	/* by disk */
+	struct law_node node;
+	struct share *share;	/* by disk, room for dividing the credit */
+	uint64_t credit, used;	/* bytes in flight: allowed, and are */
+	int64_t granted;	/* when it was divided; 0: do it now */
 	struct requests *flight;
 	struct entry out;	/* what the last issue points to */
 	uint32_t turn, epoch;
 	uint64_t turn_cost;
 	struct barrier asked;	/* since the start */
 	uint64_t since;		/* cost since the last barrier */
+	uint64_t unwritten;	/* entries before that barrier that are not written */
+	uint32_t durable;	/* barriers up to this one are */
 	bool pending;		/* something went out since the last barrier */
 	bool closed;
 };
 
-struct schedule *schedule_new(const struct hello *h, const struct schedule_options *o)
+struct schedule *schedule_new(const struct hello *h, const struct schedule_options *o, int64_t now)
 {
 	struct schedule *s = x_alloc(sizeof *s);
 	size_t memory = min64(LOOKAHEAD, LOOKAHEAD_ALL / h->ndisks);
@@ -48,10 +55,15 @@ struct schedule *schedule_new(const struct hello *h, const struct schedule_optio
 	s->file = spill_file_new();
 	s->flight = requests_new();
 	s->lane = x_array(h->ndisks, sizeof *s->lane);
+	s->law = x_array(h->ndisks, sizeof *s->law);
+	s->share = x_array(h->ndisks, sizeof *s->share);
+	s->credit = UINT64_MAX;
+	s->o.window.chunk = h->chunk_size;
 	for (uint32_t d = 0; d < h->ndisks; d++) {
 		s->lane[d].queue = spill_new(s->file, memory);
-		law_init(&s->lane[d].law, o->window, h->chunk_size);
+		law_init(&s->law[d], &s->o.window);
 	}
+	law_node_init(&s->node, now);
 	return s;
 }
 
@@ -62,6 +74,8 @@ void schedule_free(struct schedule *s)
 	for (uint32_t d = 0; d < s->h->ndisks; d++)
 		spill_free(s->lane[d].queue);
 	free(s->lane);
+	free(s->law);
+	free(s->share);
 	requests_free(s->flight);
 	spill_file_free(s->file);
 	free(s);
@@ -119,19 +133,46 @@ static int lane_load(struct schedule *s, uint32_t disk, struct lane *l, struct e
 	return 1;
 }
 
-static bool has_credit(const struct schedule *s, const struct lane *l, uint8_t type, uint64_t cost)
+static bool lane_empty(const struct lane *l)
 {
+	return !l->has_one && !l->has_cur && !l->again.first && spill_empty(l->queue);
+}
+
+/* Divide the credit among the disks that have something to ask for. */
+static void credit_divide(struct schedule *s, int64_t now)
+{
+	for (uint32_t d = 0; d < s->h->ndisks; d++) {
+		const struct window_law *w = &s->law[d];
+
+		s->share[d].weight = 1;
+		s->share[d].want = lane_empty(&s->lane[d]) ? w->flight : max64(w->window, w->flight);
+	}
+	share_fill(s->share, s->h->ndisks, s->credit);
+	for (uint32_t d = 0; d < s->h->ndisks; d++)
+		s->law[d].grant = max64(s->share[d].got, s->law[d].b.chunk);
+	s->granted = now;
+}
+
+/* One chunk of a disk may always be in flight, if not for the credit. */
+static bool has_credit(struct schedule *s, uint32_t disk, uint8_t type, uint64_t cost, int64_t now)
+{
+	const struct window_law *w = &s->law[disk];
+
 	if (!s->o.acked)
 		return true;
 	if (type != FT_DESC)
-		return l->free < FREE_MAX;
-	return !l->flight || l->flight + cost <= law_bytes(&l->law);
+		return s->lane[disk].free < FREE_MAX;
+	if (s->credit == UINT64_MAX)
+		return !w->flight || w->flight + cost <= w->window;
+	if (!s->granted || now - s->granted > GRANT_EVERY)
+		credit_divide(s, now);
+	return s->used + cost <= s->credit &&
+	    (!w->flight || w->flight + cost <= min64(w->window, w->grant));
 }
 
 static int issue_entry(struct schedule *s, uint32_t disk, uint8_t type, bool again,
-    struct issue *out, struct err *e)
+    struct issue *out, int64_t now, struct err *e)
 {
-	struct lane *l = &s->lane[disk];
 	uint64_t cost = cost_of(&s->out);
 	struct request *r;
 
@@ -141,9 +182,13 @@ static int issue_entry(struct schedule *s, uint32_t disk, uint8_t type, bool aga
 			return -1;
 		if (type == FT_DESC) {
 			r->cost = cost;
-			l->flight += cost;
+			r->due = now;	/* when it was asked for */
+			s->used += cost;
+			law_issue(&s->law[disk], &s->node, cost, now);
+			if (lane_empty(&s->lane[disk]))
+				s->granted = 0;	/* the others may have its part */
 		} else {
-			l->free++;
+			s->lane[disk].free++;
 		}
 	}
 	if (!again) {
@@ -159,7 +204,8 @@ static int issue_entry(struct schedule *s, uint32_t disk, uint8_t type, bool aga
 }
 
 /* The next of this disk, when there is one and its window allows. */
-static int lane_next(struct schedule *s, uint32_t disk, struct issue *out, struct err *e)
+static int lane_next(struct schedule *s, uint32_t disk, struct issue *out, int64_t now,
+    struct err *e)
 {
 	struct lane *l = &s->lane[disk];
 	struct request *r = l->again.first;
@@ -168,25 +214,20 @@ static int lane_next(struct schedule *s, uint32_t disk, struct issue *out, struc
 	if (r) {
 		if (request_entry(r, s->h, &s->out, e) < 0)
 			return -1;
-		if (!has_credit(s, l, FT_DESC, cost_of(&s->out)))
+		if (!has_credit(s, disk, FT_DESC, cost_of(&s->out), now))
 			return 0;
 		request_unlink(&l->again, r);
 		requests_remove(s->flight, r);
-		return issue_entry(s, disk, FT_DESC, true, out, e);
+		return issue_entry(s, disk, FT_DESC, true, out, now, e);
 	}
 	n = lane_load(s, disk, l, e);
 	if (n <= 0)
 		return n;
-	if (!has_credit(s, l, l->type, cost_of(&l->one)))
+	if (!has_credit(s, disk, l->type, cost_of(&l->one), now))
 		return 0;
 	s->out = l->one;
 	l->has_one = false;
-	return issue_entry(s, disk, l->type, false, out, e);
-}
-
-static bool lane_empty(const struct lane *l)
-{
-	return !l->has_one && !l->has_cur && !l->again.first && spill_empty(l->queue);
+	return issue_entry(s, disk, l->type, false, out, now, e);
 }
 
 static bool all_empty(const struct schedule *s)
@@ -202,6 +243,7 @@ static int issue_barrier(struct schedule *s, struct issue *out)
 	*out = (struct issue){ .type = FT_BARRIER, .epoch = s->epoch, .barrier = s->asked };
 	s->epoch++;
 	s->since = 0;
+	s->unwritten = requests_n(s->flight);
 	s->pending = false;
 	return 1;
 }
@@ -212,7 +254,7 @@ static void turn_pass(struct schedule *s)
 	s->turn_cost = 0;
 }
 
-int schedule_next(struct schedule *s, struct issue *out, struct err *e)
+int schedule_next(struct schedule *s, struct issue *out, int64_t now, struct err *e)
 {
 	int r;
 
@@ -221,7 +263,7 @@ int schedule_next(struct schedule *s, struct issue *out, struct err *e)
 	for (uint32_t i = 0; i <= s->h->ndisks; i++) {
 		if (s->turn_cost >= TURN)
 			turn_pass(s);
-		r = lane_next(s, s->turn, out, e);
+		r = lane_next(s, s->turn, out, now, e);
 		if (r)
 			return r;
 		turn_pass(s);
@@ -229,6 +271,13 @@ int schedule_next(struct schedule *s, struct issue *out, struct err *e)
 	if (s->closed && s->pending && all_empty(s))
 		return issue_barrier(s, out);
 	return 0;
+}
+
+/* Does the target make something durable just now?  What came before the last
+ * barrier is written, but the barrier's own word has not come. */
+static bool flushing(const struct schedule *s)
+{
+	return s->epoch > s->durable + 1 && !s->unwritten;
 }
 
 int schedule_written(struct schedule *s, uint32_t disk, const struct entry *en, int64_t now,
@@ -246,9 +295,11 @@ int schedule_written(struct schedule *s, uint32_t disk, const struct entry *en, 
 	if (r->attempt)		/* a REF refused before: it cannot have been written */
 		return err_set(e, DM_BAD, "entry %llu is refused and acknowledged",
 		    (unsigned long long)en->index);
+	if (r->epoch < s->epoch && s->unwritten)
+		s->unwritten--;
 	if (r->type == FT_DESC) {
-		l->flight -= r->cost;
-		law_ack(&l->law, r->cost, now);
+		s->used -= r->cost;
+		law_ack(&s->law[disk], &s->node, r->cost, r->due, flushing(s), now);
 	} else {
 		l->free--;
 	}
@@ -263,7 +314,7 @@ int schedule_nak(struct schedule *s, uint32_t disk, const struct nak *n, int64_t
 	struct request *r;
 
 	if (!n->again) {
-		law_nak(&l->law, n->retry_ms, now);
+		law_nak(&s->law[disk], &s->node, n->cls, n->retry_ms, now);
 		return 0;
 	}
 	r = requests_find(s->flight, n->index);
@@ -274,6 +325,57 @@ int schedule_nak(struct schedule *s, uint32_t disk, const struct nak *n, int64_t
 	l->free--;
 	request_append(&l->again, r);
 	return 0;
+}
+
+void schedule_durable(struct schedule *s, uint32_t epoch)
+{
+	if (epoch > s->durable)
+		s->durable = epoch;
+}
+
+bool schedule_turn(struct schedule *s, const struct law_peer *peer, size_t npeers, int64_t now)
+{
+	if (!law_turn(&s->node, s->law, s->h->ndisks, peer, npeers, now))
+		return false;
+	s->granted = 0;
+	return true;
+}
+
+int64_t schedule_due(const struct schedule *s)
+{
+	return law_due(&s->node);
+}
+
+void schedule_credit(struct schedule *s, uint64_t bytes)
+{
+	if (bytes != s->credit)
+		s->granted = 0;
+	s->credit = bytes;
+}
+
+uint64_t schedule_want(const struct schedule *s)
+{
+	uint64_t want = 0;
+
+	for (uint32_t d = 0; d < s->h->ndisks; d++)
+		want += lane_empty(&s->lane[d]) ? s->law[d].flight :
+		    max64(s->law[d].window, s->law[d].flight);
+	return want;
+}
+
+uint64_t schedule_flight_bytes(const struct schedule *s)
+{
+	return s->used;
+}
+
+const struct window_law *schedule_law(const struct schedule *s, uint32_t disk)
+{
+	return &s->law[disk];
+}
+
+struct law_node *schedule_node(struct schedule *s)
+{
+	return &s->node;
 }
 
 bool schedule_done(const struct schedule *s)

@@ -39,6 +39,7 @@ static int window_start(struct window *w, struct err *e)
 {
 	w->ack_fd = -1;
 	w->moved = time_mono();
+	w->wall = time_now() - w->moved;
 	w->input_flags = fcntl(STDIN_FILENO, F_GETFL);
 	w->output_flags = fcntl(STDOUT_FILENO, F_GETFL);
 	w->out = frame_out_new(STDOUT_FILENO, "output", e);
@@ -64,6 +65,7 @@ static void window_free(struct window *w)
 		fcntl(STDIN_FILENO, F_SETFL, w->input_flags);
 	progress_end(w->progress);
 	free(w->sent);
+	free(w->told_window);
 	for (size_t i = 0; i < w->nback; i++)
 		free(w->back[i].body);
 	free(w->back);
@@ -116,6 +118,32 @@ static bool nothing_follows(const struct window *w)
 	return !w->input_open || time_mono() - w->ended_at > SECOND;
 }
 
+/* Steps of the windows, for whoever looks at the stream: no more than once a
+ * second, and only while there is room. */
+static int window_tell_steps(struct window *w, struct err *e)
+{
+	uint32_t chunk = w->hello.chunk_size;
+
+	if (!w->o->acks || time_mono() - w->told < SECOND)
+		return 0;
+	for (uint32_t d = 0; d < w->hello.ndisks; d++) {
+		const struct window_law *l = schedule_law(w->schedule, d);
+		uint64_t window = l->steady / chunk;
+		struct stats s = { 0 };
+
+		if (window == w->told_window[d] || frame_out_queued(w->out) >= WINDOW_QUEUE)
+			continue;
+		w->told = time_mono();
+		w->told_window[d] = window;
+		s.v[STAT_WINDOW] = window;
+		s.v[STAT_FLIGHT] = l->flight / chunk;
+		s.v[STAT_WHY] = l->reason;
+		if (stat_put(w->out, d, &s, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int window_emit(struct window *w, struct err *e)
 {
 	struct issue x;
@@ -123,8 +151,10 @@ int window_emit(struct window *w, struct err *e)
 
 	if (!w->schedule || w->end_sent)
 		return 0;
+	if (schedule_turn(w->schedule, NULL, 0, window_clock(w)) && window_tell_steps(w, e) < 0)
+		return -1;
 	while (frame_out_queued(w->out) + w->batch.body.len < WINDOW_QUEUE) {
-		r = schedule_next(w->schedule, &x, e);
+		r = schedule_next(w->schedule, &x, window_clock(w), e);
 		if (r < 0)
 			return -1;
 		if (!r)
@@ -210,7 +240,7 @@ static int window_wait(struct window *w, struct events *ev)
 		{ .fd = w->output_open ? STDOUT_FILENO : -1,
 		  .events = frame_out_queued(w->out) ? POLLOUT : 0 },
 	};
-	int64_t left;
+	int64_t left, due;
 
 	/* Without acks the pipe is the window, and a reader may take its time:
 	 * a pipe holds the requests for many gigabytes. */
@@ -220,7 +250,11 @@ static int window_wait(struct window *w, struct events *ev)
 	if (left <= 0)
 		return 0;
 	left = left / 1000000 + 1;
-	if (poll(p, 3, left > 1000 ? 1000 : (int)left) < 0)
+	left = left > 1000 ? 1000 : left;
+	due = w->schedule ? (schedule_due(w->schedule) - window_clock(w)) / 1000000 + 1 : left;
+	if (w->o->acks && due < left)
+		left = due > 0 ? due : 0;
+	if (poll(p, 3, (int)left) < 0)
 		p[0].revents = p[1].revents = p[2].revents = 0;
 	*ev = (struct events){ p[0].revents, p[1].revents, p[2].revents };
 	return 1;

@@ -12,7 +12,7 @@ struct window_options {
 	const char *acks;	/* a FIFO, or NULL: the pipe is the window */
 	const char *resume;	/* a site whose interrupted session is taken up, or NULL */
 	const char *have;	/* a site whose content need not travel, or NULL */
-	uint64_t window;	/* bytes in flight per disk */
+	uint64_t window, window_min, window_max;	/* bytes in flight per disk */
 	uint64_t interval;	/* bytes between barriers */
 	uint64_t timeout;	/* seconds without any movement before giving up */
 	bool progress;

@@ -24,7 +24,7 @@ static int take_written(struct window *w, const struct frame *f, struct err *e)
 
 	if (written_decode(f, &w->hello, &x, e) < 0)
 		return -1;
-	if (schedule_written(w->schedule, f->disk, &x.en, time_mono(), e) < 0)
+	if (schedule_written(w->schedule, f->disk, &x.en, window_clock(w), e) < 0)
 		return err_prefix(e, "acks");
 	w->written += entry_bytes(&x.en);
 	return 0;
@@ -39,6 +39,7 @@ static int take_durable(struct window *w, const struct frame *f, struct err *e)
 	if (f->epoch >= schedule_epoch(w->schedule))
 		return err_set(e, DM_BAD, "acks: epoch %u is durable, but its barrier was not sent",
 		    f->epoch);
+	schedule_durable(w->schedule, f->epoch);
 	return 0;
 }
 
@@ -50,7 +51,7 @@ static int take_nak(struct window *w, const struct frame *f, struct err *e)
 		return -1;
 	if (f->disk >= w->hello.ndisks)
 		return err_set(e, DM_BAD, "acks: a refusal for an unknown disk");
-	if (schedule_nak(w->schedule, f->disk, &n, time_mono(), e) < 0)
+	if (schedule_nak(w->schedule, f->disk, &n, window_clock(w), e) < 0)
 		return err_prefix(e, "acks");
 	return 0;
 }

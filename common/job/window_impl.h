@@ -44,6 +44,7 @@ struct window {
 	bool ack_hello, ack_ended;
 	bool ack_abort;		/* the failure came from there, and is told there */
 	bool end_sent, abort_sent;
+	int64_t wall;		/* of the wall's clock, what the monotonic one lacks */
 	int64_t moved;		/* when any byte last came or went */
 	int64_t ended_at;	/* when the input's END came */
 	int64_t leave_at;	/* when waiting is over, 0: not yet decided */
@@ -51,8 +52,18 @@ struct window {
 	struct progress *progress;
 	uint64_t written;	/* bytes acknowledged, or asked for without acks */
 	uint64_t scanned, to_scan;
+	int64_t told;		/* when steps of windows were last told, */
+	uint64_t *told_window;	/* and which, by disk: chunks */
 	uint64_t *sent;		/* by disk: payload bytes, as the target was told */
 };
+
+/* The law's clock: it never goes back, and its whole periods come at the same
+ * moment to all pipelines of the node that were started since the wall's clock
+ * was last set. */
+static inline int64_t window_clock(const struct window *w)
+{
+	return time_mono() + w->wall;
+}
 
 /* Read once and give every whole frame to `take'.  At the end of file *open
  * becomes false, which is a failure unless *ended.  0 or -1 with *e. */

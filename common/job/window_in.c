@@ -16,7 +16,8 @@ static int classify(void *arg, uint32_t disk, const struct entry *en, struct err
 static int take_hello(struct window *w, const struct frame *f, struct err *e)
 {
 	struct schedule_options so = {
-		.acked = w->o->acks, .window = w->o->window, .interval = w->o->interval,
+		.acked = w->o->acks, .interval = w->o->interval,
+		.window = { .min = w->o->window_min, .start = w->o->window, .max = w->o->window_max },
 		.classify = classify, .arg = w,
 	};
 
@@ -26,6 +27,7 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 		return -1;
 	w->has_hello = true;
 	w->sent = x_array(w->hello.ndisks, sizeof(*w->sent));
+	w->told_window = x_array(w->hello.ndisks, sizeof(*w->told_window));
 	/* With acks nobody knows more of the iteration than we do; without them
 	 * other programs on the terminal may. */
 	if (w->o->progress || w->o->acks)
@@ -43,7 +45,7 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 		return -1;
 	tally_init(&w->took, &w->hello);
 	tally_init(&w->gave, &w->hello);
-	w->schedule = schedule_new(&w->hello, &so);
+	w->schedule = schedule_new(&w->hello, &so, window_clock(w));
 	return frame_pass(w->out, f, e);
 }
 

@@ -108,6 +108,7 @@ enum stat_key {
 	STAT_WINDOW = 5,	/* chunks allowed in flight, of the disk */
 	STAT_FLIGHT = 6,	/* chunks in flight */
 	STAT_FLUSHING = 7,	/* 1 while the target flushes */
+	STAT_WHY = 8,		/* what set the window: enum law_reason */
 };
 
 /* PROGRESS: stages. */

@@ -15,7 +15,7 @@ WORDS(codec, "raw", "zstd");
 WORDS(how, "data", "zero", "ref", "held");
 WORDS(side, NULL, "source", "target");
 WORDS(class, "permanent", "throttle", "transient", "timeout");
-WORDS(stat, NULL, "read", "sent", "stored", "dedup", "window", "flight", "flushing", "key8",
+WORDS(stat, NULL, "read", "sent", "stored", "dedup", "window", "flight", "flushing", "why",
     "key9", "key10", "key11", "key12", "key13", "key14", "key15");
 WORDS(stage, NULL, "scan", "read", "write", "commit");
 

@@ -1,6 +1,7 @@
 /* What dm-window asks for next: windows, turns, runs, barriers, refusals; and
  * how readers of chunks see epochs. */
 #include "job/schedule.h"
+#include "job/share.h"
 #include "job/taken.h"
 #include "../lib/unit.h"
 
@@ -17,9 +18,12 @@ static struct hello hello = {
 
 static struct schedule *make(bool acked, uint64_t window, uint64_t interval)
 {
-	struct schedule_options o = { .acked = acked, .window = window, .interval = interval };
+	struct schedule_options o = {
+		.acked = acked, .window = { .min = window, .start = window, .max = window },
+		.interval = interval,
+	};
 
-	return schedule_new(&hello, &o);
+	return schedule_new(&hello, &o, 1);
 }
 
 static struct entry run(uint64_t index, uint64_t off, uint64_t len, uint16_t flags)
@@ -34,7 +38,7 @@ static void put(struct schedule *s, uint32_t disk, struct entry en)
 
 static bool next(struct schedule *s, struct issue *x)
 {
-	int r = schedule_next(s, x, &e);
+	int r = schedule_next(s, x, 1, &e);
 
 	CHECK_ERR(r >= 0, &e);
 	return r;
@@ -176,9 +180,10 @@ static int as_ref(void *arg, uint32_t disk, const struct entry *en, struct err *
 static void test_a_refused_reference_comes_again_with_data(void)
 {
 	struct schedule_options o = {
-		.acked = true, .window = MIB(4), .interval = GIB(1), .classify = as_ref,
+		.acked = true, .window = { .min = MIB(4), .start = MIB(4), .max = MIB(4) },
+		.interval = GIB(1), .classify = as_ref,
 	};
-	struct schedule *s = schedule_new(&hello, &o);
+	struct schedule *s = schedule_new(&hello, &o, 1);
 	struct nak n = { .index = 1, .again = 1 };
 	struct entry sent[4];
 	struct issue x;
@@ -248,28 +253,122 @@ static void test_memory_is_bounded_for_a_huge_disk(void)
 	schedule_free(s);
 }
 
-static void test_window_law(void)
+static const struct law_bounds bounds = {
+	.chunk = CHUNK, .min = MIB(16), .start = MIB(32), .max = MIB(64),
+};
+
+static void test_refusals_lower_the_window(void)
 {
 	struct window_law w;
+	struct law_node n;
 	int64_t t = 1000000000;
 
-	law_init(&w, MIB(32), CHUNK);
-	CHECK(law_bytes(&w) == MIB(32));
-	law_nak(&w, 0, t);
-	law_nak(&w, 0, t + 1000);		/* the same congestion */
-	CHECK(law_bytes(&w) == MIB(16));
-	for (int i = 1; i < 20; i++)
-		law_nak(&w, 0, t + i * 200000000ll);
-	CHECK(law_bytes(&w) == CHUNK);		/* never less */
-	t += 20 * 200000000ll;
-	law_ack(&w, CHUNK, t);
-	CHECK(law_bytes(&w) == CHUNK);		/* too early */
+	law_init(&w, &bounds);
+	law_node_init(&n, t);
+	n.phase = LAW_CALM;
+	CHECK(w.window == MIB(32));
+	law_nak(&w, &n, CLASS_PERMANENT, 0, t);
+	CHECK(w.window == MIB(32));		/* no sign of load */
+	law_nak(&w, &n, CLASS_THROTTLE, 0, t);
+	law_nak(&w, &n, CLASS_TIMEOUT, 0, t + 1000);	/* the same congestion */
+	CHECK(w.window < MIB(23) && w.window > MIB(16));
+	for (int i = 1; i < 30; i++)
+		law_nak(&w, &n, CLASS_TRANSIENT, 0, t + i * 200000000ll);
+	CHECK(w.window == CHUNK);		/* never less */
+	t += 30 * 200000000ll;
+	for (int i = 0; i < 100; i++) {
+		law_issue(&w, &n, CHUNK, t);
+		law_ack(&w, &n, CHUNK, t, false, t);
+	}
+	CHECK(w.window == CHUNK);		/* too early */
 	t += 2000000000ll;
-	for (int i = 0; i < 1000; i++)
-		law_ack(&w, CHUNK, t);
-	CHECK(law_bytes(&w) == MIB(32));	/* never more */
-	law_init(&w, 4096, CHUNK);
-	CHECK(law_bytes(&w) == CHUNK);
+	for (int i = 0; i < 100000; i++) {
+		while (w.flight + CHUNK <= w.window)
+			law_issue(&w, &n, CHUNK, t);
+		law_ack(&w, &n, CHUNK, t, false, t);
+	}
+	CHECK(w.window > MIB(15) && w.window <= MIB(64));	/* it came back */
+}
+
+/* A way with `rate' chunks per second and a latency, one request at a time. */
+static void drive(struct window_law *w, struct law_node *n, double rate, int64_t latency,
+    int64_t *t, int64_t until, int64_t *busy)
+{
+	static struct { int64_t issued, back; } sent[128];
+	static unsigned head, tail;
+
+	for (; *t < until; *t += 1000000) {
+		law_turn(n, w, 1, NULL, 0, *t);
+		while (head != tail && sent[head % 128].back <= *t) {
+			law_ack(w, n, CHUNK, sent[head % 128].issued, false, *t);
+			head++;
+		}
+		while (w->flight + CHUNK <= w->window) {
+			*busy = (*busy > *t ? *busy : *t) + (int64_t)(1e9 / rate);
+			sent[tail % 128].issued = *t;
+			sent[tail++ % 128].back = *busy + latency;
+			law_issue(w, n, CHUNK, *t);
+		}
+	}
+}
+
+static void test_the_window_follows_the_way(void)
+{
+	struct window_law w;
+	struct law_node n;
+	int64_t t = 1, busy = 0;
+
+	law_init(&w, &bounds);
+	law_node_init(&n, t);
+	/* 300 chunks/s over 100 ms: 30 keep it busy, 45 are wanted. */
+	drive(&w, &n, 300, 100000000, &t, 9000000000ll, &busy);
+	CHECK(w.window > MIB(40) && w.window < MIB(50) && w.reason == LAW_MEASURED);
+	/* 50/s: no more than the least is of use. */
+	drive(&w, &n, 50, 100000000, &t, 38000000000ll, &busy);
+	CHECK(w.window == MIB(16));
+	drive(&w, &n, 1000, 100000000, &t, 78000000000ll, &busy);
+	CHECK(w.window == MIB(64) && w.reason == LAW_MAX);
+}
+
+static void test_shares(void)
+{
+	struct share s[4] = {
+		{ .want = 1000, .weight = 1 }, { .want = 5, .weight = 1 },
+		{ .want = 1000, .weight = 2 }, { .want = 0, .weight = 7 },
+	};
+
+	share_fill(s, 4, 95);
+	CHECK(s[0].got == 30 && s[1].got == 5 && s[2].got == 60 && s[3].got == 0);
+	share_fill(s, 4, 5000);			/* enough for all */
+	CHECK(s[0].got == 1000 && s[1].got == 5 && s[2].got == 1000);
+	share_fill(s, 4, 0);
+	CHECK(s[0].got + s[1].got + s[2].got == 0);
+	share_fill(s, 0, 10);
+}
+
+static void test_a_credit_is_divided_among_disks(void)
+{
+	struct schedule *s = make(true, MIB(16), GIB(1));
+	unsigned n[3] = { 0 };
+	struct issue x;
+
+	for (uint32_t d = 0; d < 2; d++)
+		put(s, d, run(d * 500, 0, MIB(500), EF_RUN));
+	put(s, 2, run(1000, 0, MIB(1), 0));
+	CHECK(schedule_want(s) == MIB(48));
+	schedule_credit(s, MIB(9));
+	while (next(s, &x))
+		n[x.disk]++;
+	CHECK(n[0] == 4 && n[1] == 4 && n[2] == 1 && schedule_flight_bytes(s) == MIB(9));
+	/* Less than is in flight: nothing goes until it came back. */
+	schedule_credit(s, MIB(4));
+	written(s, 0, run(0, 0, CHUNK, 0));
+	CHECK(!next(s, &x));
+	schedule_credit(s, UINT64_MAX);
+	while (next(s, &x))
+		n[x.disk]++;
+	CHECK(n[0] == 17 && n[1] == 16 && n[2] == 1);
+	schedule_free(s);
 }
 
 static void test_epochs(void)
@@ -333,7 +432,10 @@ int main(void)
 	RUN(test_a_refused_reference_comes_again_with_data);
 	RUN(test_false_acknowledgements);
 	RUN(test_memory_is_bounded_for_a_huge_disk);
-	RUN(test_window_law);
+	RUN(test_refusals_lower_the_window);
+	RUN(test_the_window_follows_the_way);
+	RUN(test_shares);
+	RUN(test_a_credit_is_divided_among_disks);
 	RUN(test_epochs);
 	RUN(test_taken);
 	return 0;
