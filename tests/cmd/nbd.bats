@@ -200,3 +200,157 @@ disk() {
 	one_line "does not hold the base"
 	same t t.before
 }
+
+# extents OPTION... DISK: lines "offset length kind".
+extents() {
+	dm-changed "$@" | dm-json | jq -r 'select(.type == "extent") | "\(.off) \(.len) \(.kind)"'
+}
+
+# bitmaps NEW OLD: in guest.qcow2, from the point NEW on its bitmap tells what
+# changed, and OLD's tells no more.
+bitmaps() {
+	qemu-img bitmap --add -g 4096 guest.qcow2 "$1"
+	[ -z "${2-}" ] || qemu-img bitmap --disable guest.qcow2 "$2"
+}
+
+@test "a dirty bitmap tells what changed, iteration after iteration" {
+	disk a
+	qemu-img convert -f raw -O qcow2 a guest.qcow2
+	site
+	bitmaps p1
+	nbd_qemu s -r -f qcow2 guest.qcow2
+	full site w "'d=$uri&point=p1'"
+	[ "$(record site w '.disks[0].source_point')" = p1 ]
+	nbd_end "$pid"
+
+	qemu-io -f qcow2 -c 'write -P 5 1M 100k' -c 'write -z 5M 1M' -c 'write -P 6 25165312 512' guest.qcow2 >/dev/null
+	bitmaps p2 p1
+	rm s.pid
+	nbd_qemu s -r -f qcow2 -B p1 guest.qcow2
+	extents --since p1 "d=$uri&point=p2" >told
+	diff - told <<-END >&2
+		1048576 102400 data
+		5242880 1048576 zero
+		25161728 4096 data
+	END
+	[ "$(nbdinfo --map=qemu:dirty-bitmap:p1 --json "$uri" | jq '[.[] | select(.type == 1).length] | add')" = \
+	    "$(awk '{ n += $2 } END { print n }' told)" ]
+	iterate site w "dm-changed --since p1 'd=$uri&point=p2'" "'d=$uri&point=p2'"
+	[ "$(record site w '.disks[0].source_point')" = p2 ]
+	[ "$(record site w .kind)" = incremental ]
+	nbdcopy "$uri" now
+	recover site w latest d=back
+	same now back
+	# a bitmap of another name, by parameter
+	[ "$(extents --since anything "d=$uri&bitmap=p1")" = "$(cat told)" ]
+	# from another base than the newest checkpoint's: refused by the site
+	pipeline 1 "$(iteration site w "dm-changed --since p1 'd=$uri&point=p3'" "'d=$uri&point=p3'")"
+	[ "$(checkpoints site w)" = 2 ]
+}
+
+@test "a running writer's bitmap, by qemu-storage-daemon" {
+	disk a
+	qemu-img convert -f raw -O qcow2 a guest.qcow2
+	bitmaps p1
+	nbd_qsd s guest.qcow2 writable=on bitmaps.0=p1
+	[ -z "$(extents --since p1 "d=$uri")" ]
+	qemu-io -f raw -c 'write -P 9 3M 64k' "$uri" >/dev/null
+	[ "$(extents --since p1 "d=$uri")" = "3145728 65536 data" ]
+	# it has no name: the state may change any moment
+	[ "$(dm-changed "d=$uri" | dm-json | jq -r 'select(.type == "hello") | .disks[0].frozen')" = false ]
+	# as a target, incrementally
+	dm-changed --state st d=a | dm-describe | dm-send d=a | dm-write --json "d=$uri&record=$T/r"
+	poke a 7000000 100000
+	dm-changed --state st d=a | dm-describe | dm-send d=a | dm-write --json "d=$uri&record=$T/r"
+	like "$uri" a
+}
+
+@test "a bitmap that is lost or inconsistent is no answer: scan, or send all, loudly" {
+	disk a
+	qemu-img convert -f raw -O qcow2 a guest.qcow2
+	bitmaps p1
+	site
+	nbd_qsd s guest.qcow2 writable=on bitmaps.0=p1
+	full site w "'d=$uri'"
+	qemu-io -f raw -c 'write -P 9 3M 64k' -c flush "$uri" >/dev/null
+	kill -9 "$pid"
+	wait_for nbd_gone "$pid"
+	rm -f s s.pid
+	# the killed writer left it in use: qemu-nbd will not export it
+	exits 1 qemu-nbd --fork -r -B p1 -f qcow2 -k "$T/s" guest.qcow2
+	nbd_qemu s -r -f qcow2 guest.qcow2
+	sh_exits 1 "dm-changed --since p1 'd=$uri' >/dev/null"
+	one_line 'no dirty bitmap "p1"' "--fallback scan or full"
+	sh_exits 2 "dm-changed --fallback scan --since p1 'd=$uri' >/dev/null"
+
+	sh_exits 0 "dm-changed --fallback full --since p1 'd=$uri' | dm-json >told"
+	one_line 'no dirty bitmap "p1"' "sending the whole disk instead"
+	[ "$(jq -r 'select(.type == "hello") | .kind' told)" = full ]
+	sh_exits 0 "dm-recover --ids site w | dm-changed --against - --fallback scan --since p1 'd=$uri' | dm-json >told"
+	one_line 'no dirty bitmap "p1"' "scanning the whole disk instead"
+	[ "$(jq -r 'select(.type == "extent") | "\(.off) \(.len) \(.kind)"' told)" = "3145728 65536 data" ]
+	iterate site w "dm-recover --ids site w | dm-changed --against - --fallback scan --since p1 'd=$uri' 2>/dev/null" "'d=$uri'"
+	[ "$(record site w .kind)" = incremental ]
+	# by what was seen last time, too
+	dm-changed --state st "d=$uri" >/dev/null
+	sh_exits 0 "dm-changed --state st --fallback scan --since p1 'd=$uri' | dm-json >told"
+	one_line "scanning the whole disk instead"
+	[ "$(jq -r 'select(.type == "hello") | .kind' told)" = incremental ]
+
+	# a server that knows no meta contexts at all
+	nbd s2 -r --no-sr file a
+	sh_exits 1 "dm-changed --since p1 'd=$uri' >/dev/null"
+	one_line 'no dirty bitmap "p1"'
+	copy "$uri" b
+	same a b
+}
+
+@test "TLS: who the server is is checked, with certificates and with keys" {
+	disk a
+	mkdir pki
+	certtool --generate-privkey --outfile pki/ca-key.pem 2>/dev/null
+	printf 'cn = test\nca\ncert_signing_key\nexpiration_days = 2\n' >ca.info
+	certtool --generate-self-signed --load-privkey pki/ca-key.pem --template ca.info \
+	    --outfile pki/ca-cert.pem 2>/dev/null
+	certtool --generate-privkey --outfile pki/server-key.pem 2>/dev/null
+	printf 'cn = localhost\ndns_name = localhost\ntls_www_server\nsigning_key\nencryption_key\nexpiration_days = 2\n' >s.info
+	certtool --generate-certificate --load-ca-certificate pki/ca-cert.pem --load-ca-privkey pki/ca-key.pem \
+	    --load-privkey pki/server-key.pem --template s.info --outfile pki/server-cert.pem 2>/dev/null
+	nbd_tcp -r --tls=require --tls-certificates="$T/pki" file a
+	copy "nbds://localhost:$port/?tls-certificates=$T/pki" b
+	same a b
+	# plain is refused by it; a server for another host by us
+	sh_exits 4 "dm-changed 'd=nbd://localhost:$port' >/dev/null"
+	one_line "TLS"
+	sh_exits 4 "dm-changed 'd=nbds://127.0.0.1:$port/?tls-certificates=$T/pki' >/dev/null"
+	one_line "certificate"
+	# and one whose certificate another has signed
+	mkdir other
+	certtool --generate-privkey --outfile other/key.pem 2>/dev/null
+	certtool --generate-self-signed --load-privkey other/key.pem --template ca.info \
+	    --outfile other/ca-cert.pem 2>/dev/null
+	sh_exits 4 "dm-changed 'd=nbds://localhost:$port/?tls-certificates=$T/other' >/dev/null"
+	one_line "certificate"
+	# one that has no TLS is not spoken to
+	nbd plain -r file a
+	sh_exits 4 "dm-changed 'd=nbds+unix:///?socket=$T/plain' >/dev/null"
+
+	echo "alice:$(openssl rand -hex 32)" >keys
+	nbd psk --tls=require --tls-psk="$T/keys" file b
+	copy a "nbds+unix:///?socket=$T/psk&tls-psk-file=$T/keys&tls-username=alice"
+	sh_exits 4 "dm-changed 'd=nbds+unix:///?socket=$T/psk&tls-psk-file=$T/keys&tls-username=bob' >/dev/null"
+	one_line "$T/psk"
+}
+
+# bats test_tags=plain
+@test "without libnbd the rest is there, and these are refused" {
+	make -s -C "$DM_TOP" NBD=no B="$T/b" "$T/b/common/volume/drivers.o"
+	cc -pie -pthread -Wl,--as-needed -o dm-changed "$DM_BUILD/cmd/dm-changed.o" b/common/volume/drivers.o \
+	    "$DM_BUILD/libdm.a" $(pkg-config --libs libzstd libsodium libxxhash lmdb jansson)
+	[ "$(ldd ./dm-changed | grep -c libnbd)" = 0 ]
+	grep -q libnbd <(ldd "$DM_BUILD/bin/dm-changed")
+	sh_exits 2 "./dm-changed d=nbd://h/x >/dev/null"
+	one_line "libnbd"
+	disk a
+	./dm-changed d=a | dm-json >/dev/null
+}

@@ -36,3 +36,37 @@ nbd_end() {
 	kill "$1" 2>/dev/null || return 0
 	wait_for nbd_gone "$1"
 }
+
+# nbd_qsd SOCKET FILE ARGUMENT...: FILE (qcow2) by qemu-storage-daemon as export
+# vda, with more properties of the export as ARGUMENTs.
+nbd_qsd() {
+	local s=$1 f=$2 IFS=,
+	shift 2
+	qemu-storage-daemon --daemonize --pidfile "$T/$s.pid" \
+	    --blockdev driver=file,node-name=f,filename="$f" --blockdev driver=qcow2,node-name=d,file=f \
+	    --nbd-server addr.type=unix,addr.path="$T/$s",max-connections=0 \
+	    --export "type=nbd,id=e,node-name=d,name=vda${*:+,$*}" || return 1
+	nbd_up "$s" vda
+}
+
+# nbd_tcp ARGUMENT...: nbdkit on a port of 127.0.0.1 that the system chose; $port.
+nbd_tcp() {
+	python3 - "$@" >"$T/port" <<-'END' &
+		import os, socket, sys
+		s = socket.socket()
+		s.bind(("127.0.0.1", 0))
+		s.listen(16)
+		print(s.getsockname()[1], flush=True)
+		os.dup2(s.fileno(), 3)
+		os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+		null = os.open(os.devnull, os.O_RDWR)
+		os.dup2(null, 0)
+		os.dup2(null, 1)
+		os.execvp("nbdkit", ["nbdkit", "-f"] + sys.argv[1:])
+	END
+	pid=$!
+	at_end nbd_end "$pid"
+	wait_for [ -s "$T/port" ] || return 1
+	# shellcheck disable=SC2034  # for the tests
+	port=$(cat "$T/port")
+}
