@@ -7,13 +7,14 @@
 #include "base/opt.h"
 #include "job/changes.h"
 #include "job/failure.h"
+#include "job/sealing.h"
 
 static void warn(const char *text)
 {
 	err_warn("%s", text);
 }
 
-static void parse(int argc, char **argv, struct changes_opts *o)
+static void parse(int argc, char **argv, struct changes_opts *o, struct sealing *s)
 {
 	const struct opt opts[] = {
 		{ "since", 's', OPT_LIST, &o->since, "[NAME=]POINT",
@@ -42,6 +43,7 @@ static void parse(int argc, char **argv, struct changes_opts *o)
 		    "a power of two (1M)", CHUNK_MIN, CHUNK_MAX },
 		{ "algo", 0, OPT_STR, &o->algo, "NAME", "blake3 or blake2b (blake3)", 0, 0 },
 		{ "jobs", 'j', OPT_U64, &o->threads, "N", "threads of a scan (as many as CPUs)", 1, 256 },
+		SEALING_OUT(s), SEALING_IN(s), SEALING_SESSION(s),
 		{ "plan", 0, OPT_STR, &o->plan, "NAME", "named in the stream", 0, 0 },
 		{ "workload", 'w', OPT_STR, &o->workload, "NAME", "named in the stream", 0, 0 },
 		{ 0 },
@@ -66,12 +68,16 @@ int main(int argc, char **argv)
 {
 	struct changes_opts opt = { 0 };
 	struct changes c = { 0 };
+	struct sealing seal = { 0 };
 	struct err e = { 0 };
 	struct frame_out *o;
 
 	fd_startup();
-	parse(argc, argv, &opt);
-	o = frame_out_new(STDOUT_FILENO, "output", &e);
+	parse(argc, argv, &opt, &seal);
+	o = sealing_load(&seal, &e) == 0 ? frame_out_new(STDOUT_FILENO, "output", &e) : NULL;
+	if (o)
+		frame_out_seal(o, seal.out);
+	opt.unseal = seal.in;
 	if (o && changes_open(&c, &opt, warn, &e) == 0)
 		(void)changes_emit(&c, o, STDOUT_FILENO, &e);
 	changes_close(&c);
@@ -80,6 +86,7 @@ int main(int argc, char **argv)
 		err_report(&e);
 	}
 	frame_out_free(o);
+	sealing_free(&seal);
 	free_lists(&opt);
 	return e.code;
 }

@@ -23,6 +23,7 @@ static const struct command {
 	{ "sessions", checkpoint_sessions_main, "list iterations in progress or interrupted" },
 	{ "abandon", checkpoint_abandon_main, "give up interrupted iterations" },
 	{ "stats", checkpoint_stats_main, "count what is stored" },
+	{ "key", checkpoint_key_main, "make keys" },
 	{ "reindex", checkpoint_reindex_main, "rebuild the index from the packs" },
 };
 

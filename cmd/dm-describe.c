@@ -6,16 +6,19 @@
 #include "base/opt.h"
 #include "job/describe_stream.h"
 #include "job/failure.h"
+#include "job/sealing.h"
 
 int main(int argc, char **argv)
 {
 	bool digest = false;
 	uint64_t chunk_size = 0;
+	struct sealing seal = { 0 };
 	const struct opt opts[] = {
 		{ "chunk-size", 'c', OPT_SIZE, &chunk_size, "SIZE",
 		    "grid to cut on, a power of two (as the input says)", CHUNK_MIN, CHUNK_MAX },
 		{ "digest", 'd', OPT_FLAG, &digest, NULL,
 		    "read the chunks from VOLUME and name their content", 0, 0 },
+		SEALING_OUT(&seal), SEALING_IN(&seal), SEALING_SESSION(&seal),
 		{ 0 },
 	};
 	const struct opt_prog prog = { "dm-describe", "[--digest [NAME=]VOLUME ...]",
@@ -33,7 +36,10 @@ int main(int argc, char **argv)
 	if (chunk_size && !is_pow2(chunk_size))
 		opt_die("--chunk-size: a power of two");
 	how.chunk_size = (uint32_t)chunk_size;
-	o = frame_out_new(STDOUT_FILENO, "output", &e);
+	o = sealing_load(&seal, &e) == 0 ? frame_out_new(STDOUT_FILENO, "output", &e) : NULL;
+	how.unseal = seal.in;
+	if (o)
+		frame_out_seal(o, seal.out);
 	if (o)
 		r = describe_stream(STDIN_FILENO, o, STDOUT_FILENO, &how, &e);
 	if (r != 0) {
@@ -41,5 +47,6 @@ int main(int argc, char **argv)
 		err_report(&e);
 	}
 	frame_out_free(o);
+	sealing_free(&seal);
 	return e.code;
 }

@@ -6,13 +6,15 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/opt.h"
+#include "stream/seal.h"
 #include "stream/stream_json.h"
 
 #define OUT_LEN KIB(64)
 #define READ_LEN KIB(64)
 
 struct args {
-	bool reverse, data, renumber;
+	bool reverse, data, renumber, pad;
+	const char *seal, *unseal, *session;	/* key files, or NULL */
 };
 
 static void args_parse(struct args *a, int argc, char **argv)
@@ -24,6 +26,13 @@ static void args_parse(struct args *a, int argc, char **argv)
 		  "show the payload of chunks, in base64", 0, 0 },
 		{ "renumber", 0, OPT_FLAG, &a->renumber, NULL,
 		  "with -r: number the entries anew and make the end fit them", 0, 0 },
+		{ "unseal", 0, OPT_STR, &a->unseal, "KEYFILE",
+		  "the input is sealed, one way, with this key", 0, 0 },
+		{ "seal", 0, OPT_STR, &a->seal, "KEYFILE",
+		  "with -r: seal the output with this key", 0, 0 },
+		{ "pad", 0, OPT_FLAG, &a->pad, NULL, "hide the lengths of what is sealed", 0, 0 },
+		{ "session", 0, OPT_STR, &a->session, "TEXT",
+		  "what the sealed stream is bound to", 0, 0 },
 		{ 0 },
 	};
 	const struct opt_prog prog = {
@@ -37,6 +46,8 @@ static void args_parse(struct args *a, int argc, char **argv)
 		opt_die("--renumber goes with --reverse only");
 	if (a->data && a->reverse)
 		opt_die("--data goes with frames in, not with --reverse");
+	if (a->reverse ? a->unseal != NULL : a->seal || a->pad)
+		opt_die("frames are read with --unseal, and written with -r --seal");
 }
 
 static int lines_write(struct buf *out, struct err *e)
@@ -82,10 +93,12 @@ static int to_lines(const struct args *a)
 	struct stream_json *s = stream_json_new();
 	struct frame_in *in = frame_in_new(0, "input");
 	struct err e = { 0 }, lost = { 0 };
+	struct seal *seal = a->unseal ? seal_load(a->unseal, SEAL_READER, a->session, false, &e) : NULL;
 	struct buf out = { 0 };
 	int code;
 
-	if (print_frames(in, s, a->data, &out, &e) < 0 && !e.quiet)
+	frame_in_seal(in, seal);
+	if ((e.code || print_frames(in, s, a->data, &out, &e) < 0) && !e.quiet)
 		json_print_abort(&e, &out);
 	else if (!e.code && stream_json_ended(s) == FT_ABORT)
 		e = *stream_json_abort(s);
@@ -94,6 +107,7 @@ static int to_lines(const struct args *a)
 		err_report(&e);
 	buf_free(&out);
 	frame_in_free(in);
+	seal_free(seal);
 	stream_json_free(s);
 	return code;
 }
@@ -191,11 +205,14 @@ static int to_frames(const struct args *a)
 {
 	struct stream_json *s = stream_json_new();
 	struct err e = { 0 }, lost = { 0 };
-	struct frame_out *o = frame_out_new(1, "output", &e);
+	struct seal *seal = a->seal ? seal_load(a->seal, SEAL_WRITER, a->session, a->pad, &e) : NULL;
+	struct frame_out *o = e.code ? NULL : frame_out_new(1, "output", &e);
 	struct lines l = { 0 };
 	bool told = false;
 	int code;
 
+	if (o)
+		frame_out_seal(o, seal);
 	if (o && parse_lines(&l, s, a->renumber, o, &e) < 0 && !e.quiet)
 		told = !abort_put(o, &e, &lost) && !frame_flush(o, &lost);
 	else if (o && !e.code && stream_json_ended(s) == FT_ABORT) {
@@ -207,6 +224,7 @@ static int to_frames(const struct args *a)
 		err_report(&e);
 	buf_free(&l.buf);
 	frame_out_free(o);
+	seal_free(seal);
 	stream_json_free(s);
 	return code;
 }

@@ -5,10 +5,12 @@
 #include "base/fdio.h"
 #include "base/opt.h"
 #include "job/recover.h"
+#include "job/sealing.h"
 
 int main(int argc, char **argv)
 {
 	struct recover_how how = { .at = "latest" };
+	struct sealing seal = { 0 };
 	bool ids = false, chunk_ids = false, told;
 	int code;
 	struct err e = { 0 };
@@ -20,6 +22,7 @@ int main(int argc, char **argv)
 		{ "since", 0, OPT_STR, &how.since, "POINT", "only what differs from this checkpoint or root", 0, 0 },
 		{ "ids", 0, OPT_FLAG, &ids, NULL, "identities alone, with those of leaves (for dm-changed --against)", 0, 0 },
 		{ "ids-chunk", 0, OPT_FLAG, &chunk_ids, NULL, "identities of chunks alone", 0, 0 },
+		SEALING_OUT(&seal), SEALING_SESSION(&seal),
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
 	};
 	const struct opt_prog prog = {
@@ -36,9 +39,13 @@ int main(int argc, char **argv)
 	how.workload = args[1];
 	how.ids = ids || chunk_ids;
 	how.leaves = ids;
+	if (sealing_load(&seal, &e) < 0)
+		return err_report(&e);
+	how.seal = seal.out;
 	code = recover_run(&how, STDOUT_FILENO, &told, &e) ? e.code : DM_OK;
 	if (code && !told)
 		err_report(&e);
+	sealing_free(&seal);
 	free(how.disks.v);
 	return code;
 }

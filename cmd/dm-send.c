@@ -10,11 +10,13 @@
 #include "base/progress.h"
 #include "job/emit.h"
 #include "job/failure.h"
+#include "job/sealing.h"
 
 struct args {
 	const char *compress;
 	uint64_t threads, chunk_size;
-	bool all, allow_change, progress;
+	bool all, allow_change, progress, one_way;
+	struct sealing seal;
 	char **volume;
 	size_t nvolumes;
 };
@@ -32,6 +34,14 @@ static void args_parse(struct args *a, int argc, char **argv)
 		  "with --all: cut into chunks of SIZE (default 1M)", CHUNK_MIN, CHUNK_MAX },
 		{ "allow-change", 0, OPT_FLAG, &a->allow_change, NULL,
 		  "the volumes may change while they are read", 0, 0 },
+		{ "seal", 0, OPT_STR, &a->seal.seal, "KEYFILE",
+		  "talk sealed with dm-recv -- COMMAND, or with --one-way seal the output", 0, 0 },
+		{ "one-way", 0, OPT_FLAG, &a->one_way, NULL,
+		  "nobody answers: the stream goes into a file, or is pushed", 0, 0 },
+		{ "unseal", 0, OPT_STR, &a->seal.unseal, "KEYFILE",
+		  "with --one-way: the requests are sealed with this key", 0, 0 },
+		{ "pad", 0, OPT_FLAG, &a->seal.pad, NULL, "hide the lengths of what is sealed", 0, 0 },
+		SEALING_SESSION(&a->seal),
 		{ "progress", 'p', OPT_FLAG, &a->progress, NULL,
 		  "show progress; with --all a terminal shows it anyway", 0, 0 },
 		{ 0 },
@@ -65,6 +75,28 @@ static void compress_parse(const char *s, struct emit_how *how)
 	how->level = (int)level;
 }
 
+/* Sealed for a conversation, or each direction for itself. */
+static int seal_load_both(struct args *a, struct emit_how *how, struct err *e)
+{
+	struct sealing *s = &a->seal;
+
+	if (!a->one_way && !a->all && s->seal) {
+		if (s->unseal || s->session)
+			opt_die("--unseal and --session go with --one-way");
+		s->in = s->out = seal_load(s->seal, SEAL_ANSWERER, NULL, s->pad, e);
+		how->seal = s->out;
+		return s->out ? 0 : -1;
+	}
+	if (a->one_way && !s->seal && !s->unseal)
+		opt_die("--one-way is for sealed streams: --seal KEYFILE");
+	if (s->unseal && (a->all || !a->one_way))
+		opt_die("--unseal is for requests that come one way: --one-way");
+	if (sealing_load(s, e) < 0)
+		return -1;
+	how->unseal = s->in;
+	return 0;
+}
+
 /* Can nobody be asking on standard input? */
 static bool no_requests(void)
 {
@@ -90,9 +122,10 @@ int main(int argc, char **argv)
 	how.chunk_size = (uint32_t)a.chunk_size;
 	a.all |= no_requests();
 	how.progress = a.progress || a.all ? progress_new("dm-send", a.progress) : NULL;
-	if (grants_parse(&grants, a.volume, a.nvolumes, &e) == 0)
+	if (grants_parse(&grants, a.volume, a.nvolumes, &e) == 0 && seal_load_both(&a, &how, &e) == 0)
 		o = frame_out_new(1, "output", &e);
 	if (o) {
+		frame_out_seal(o, a.seal.out);
 		fd_pipe_grow(1);
 		fd_pipe_grow(0);
 		rc = a.all ? emit_all(&how, 1, o, &e) :
@@ -105,6 +138,7 @@ int main(int argc, char **argv)
 		rc = err_report(&e);
 	}
 	frame_out_free(o);
+	sealing_free(&a.seal);
 	grants_free(&grants);
 	return rc;
 }

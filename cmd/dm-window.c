@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fdio.h"
 #include "base/opt.h"
+#include "job/sealing.h"
 #include "job/window.h"
 
 #define SIZE_MOST (UINT64_C(1) << 50)
@@ -15,6 +16,7 @@ int main(int argc, char **argv)
 	struct window_options o = {
 		.window = MIB(32), .interval = MIB(500), .timeout = 600,
 	};
+	struct sealing seal = { 0 };
 	const struct opt opts[] = {
 		{ "acks", 'a', OPT_STR, &o.acks, "FIFO", "read acknowledgements from this FIFO", 0, 0 },
 		{ "window", 'w', OPT_SIZE, &o.window, "SIZE",
@@ -31,6 +33,7 @@ int main(int argc, char **argv)
 		  "do not ask for content that this site holds, by the ids in descriptors", 0, 0 },
 		{ "timeout", 't', OPT_U64, &o.timeout, "SECONDS",
 		  "give up when nothing moves for this long (600)", 1, 86400 },
+		SEALING_OUT(&seal), SEALING_IN(&seal), SEALING_SESSION(&seal),
 		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress off a terminal too", 0, 0 },
 		{ 0 },
 	};
@@ -54,7 +57,11 @@ int main(int argc, char **argv)
 	/* What the site turns out not to hold must be asked for again. */
 	if (o.have && !o.acks)
 		opt_die("--have needs --acks");
-	if (window_run(&o, &e) < 0)
+	if (sealing_load(&seal, &e) < 0)
 		return err_report(&e);
-	return DM_OK;
+	o.seal = seal.out;
+	o.unseal = seal.in;
+	window_run(&o, &e);
+	sealing_free(&seal);
+	return err_report(&e);
 }

@@ -97,8 +97,10 @@ static int seal(struct against *a, struct err *e)
 int against_read(struct against *a, int fd, const char *what, struct err *e)
 {
 	struct frame_in *in = frame_in_new(fd, what);
-	int r = hello_read(in, &a->hello, e);
+	int r;
 
+	frame_in_seal(in, a->seal);
+	r = hello_read(in, &a->hello, e);
 	if (r == 0 && a->hello.kind != KIND_IDS)
 		r = err_set(e, DM_BAD, "%s: not a stream of ids but a %s one (dm-recover --ids makes one)",
 		    what, kind_name(a->hello.kind));
@@ -136,6 +138,8 @@ static int load_child(struct against *a, char *const argv[], const char *from, s
 	struct child c;
 	int rc;
 
+	if (a->seal)
+		return err_set(e, DM_USAGE, "--unseal: a checkpoint at hand gives plain ids");
 	if (child_spawn(&c, argv, e) < 0)
 		return -1;
 	fd_close(c.in);

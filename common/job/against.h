@@ -9,6 +9,7 @@
 struct against {
 	struct hello hello;
 	struct idfile **ids;	/* by disk number of hello; sealed */
+	struct seal *seal;	/* the stream's, set by the caller, or NULL */
 };
 /* Read the ids from standard input ("-"), from a file that holds an ids stream,
  * or of a checkpoint at hand (repo:SITE#WORKLOAD[/SEQ]), for which dm-recover

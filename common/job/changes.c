@@ -205,6 +205,7 @@ static int open_against(struct changes *c, struct err *e)
 
 	if (!from)
 		return 0;
+	c->against.seal = c->opt->unseal;
 	if (against_load(&c->against, from, e) < 0)
 		return -1;
 	return adopt_ids(c, c->against.hello.algo, c->against.hello.chunk_size, from, e);

@@ -16,6 +16,7 @@ struct changes_opts {
 	const char *against, *map, *fallback, *audit, *algo, *plan, *workload;
 	uint64_t chunk_size, threads;	/* 0: not given */
 	bool frozen;
+	struct seal *unseal;		/* of --against -, or NULL */
 };
 
 /* One disk asked about. */

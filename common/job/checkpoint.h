@@ -21,6 +21,7 @@ int checkpoint_sessions_main(int argc, char **argv, struct err *e);
 int checkpoint_abandon_main(int argc, char **argv, struct err *e);
 int checkpoint_stats_main(int argc, char **argv, struct err *e);
 int checkpoint_reindex_main(int argc, char **argv, struct err *e);
+int checkpoint_key_main(int argc, char **argv, struct err *e);
 
 /* What they share. */
 

@@ -171,8 +171,10 @@ int describe_stream(int in_fd, struct frame_out *o, int out_fd, const struct des
     struct err *e)
 {
 	struct describing s = { .o = o, .in = frame_in_new(in_fd, "input") };
-	int r = begin(&s, out_fd, opt, e);
+	int r;
 
+	frame_in_seal(s.in, opt->unseal);
+	r = begin(&s, out_fd, opt, e);
 	if (r == 0)
 		r = describe_frames(&s, in_fd, e);
 	digest_free(s.g);

@@ -235,7 +235,10 @@ int emit_requests(const struct emit_how *how, int in_fd, int out_fd,
 	if (cause_init(&m.cause, e) < 0)
 		return -1;
 	q.in = frame_in_new(in_fd, "input");
-	if (hello_read(q.in, &m.hello, e) == 0 && emit_open(&m, e) == 0)
+	frame_in_seal(q.in, how->seal ? how->seal : how->unseal);
+	if (how->seal)
+		frame_open(o);	/* the other side waits for it */
+	if (frame_flush(o, e) == 0 && hello_read(q.in, &m.hello, e) == 0 && emit_open(&m, e) == 0)
 		rc = run(&m, ask_requests, &q, e);
 	emit_close(&m);
 	frame_in_free(q.in);

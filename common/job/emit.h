@@ -27,6 +27,8 @@ struct emit_how {
 	bool allow_change;	/* the source may change while it is read */
 	uint32_t chunk_size;	/* emit_all: of the stream it makes */
 	struct progress *progress;	/* or NULL */
+	struct seal *seal;	/* of a conversation, the output's too; or NULL */
+	struct seal *unseal;	/* of requests that come one way, or NULL */
 };
 
 /* Answer the requests of `in_fd' on `o', whose descriptor is `out_fd', to

@@ -208,6 +208,7 @@ int filter_run(const struct filter_options *o, struct err *e)
 	x.out = frame_out_new(STDOUT_FILENO, "output", e);
 	if (x.out) {
 		x.in = frame_in_new(STDIN_FILENO, "input");
+		frame_in_seal(x.in, o->unseal);
 		r = filter_stream(&x, e);
 		if (r < 0)
 			failure_tell(x.out, STDOUT_FILENO, e);

@@ -6,8 +6,11 @@
 
 #include "base/err.h"
 
+struct seal;
+
 struct filter_options {
 	bool verify;	/* compare the content of whole chunks with their ids */
+	struct seal *unseal;	/* of the input, or NULL */
 	bool progress;
 };
 

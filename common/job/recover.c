@@ -352,6 +352,7 @@ int recover_run(const struct recover_how *how, int fd, bool *told, struct err *e
 	r.out = frame_out_new(fd, "output", e);
 	if (!r.out)
 		return -1;
+	frame_out_seal(r.out, how->seal);
 	rc = choose(&r, e) || write_stream(&r, e);
 	if (rc && !e->quiet && abort_put(r.out, e, &ignored) == 0 &&
 	    frame_flush(r.out, &ignored) == 0)

@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "base/opt.h"
 
+struct seal;
+
 struct recover_how {
 	const char *site, *workload;
 	const char *at;		/* "latest", a number, a time */
@@ -14,6 +16,7 @@ struct recover_how {
 	struct opt_list disks;	/* names; none: all */
 	bool ids;		/* identities alone, no request */
 	bool leaves;		/* with the ids of leaves */
+	struct seal *seal;	/* of the output, or NULL */
 };
 
 /* Writes to fd; a failure is said there too, as ABORT.  *told: the reader has

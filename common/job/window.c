@@ -47,11 +47,13 @@ static int window_start(struct window *w, struct err *e)
 		return -1;
 	w->output_open = true;
 	frame_out_nonblock(w->out);
+	frame_out_seal(w->out, w->o->seal);
 	if (w->o->acks && acks_open(w, e) < 0)
 		return -1;
 	if (fd_nonblock(STDIN_FILENO, true) < 0 || fd_nonblock(STDOUT_FILENO, true) < 0)
 		return err_sys(e, DM_ENV, errno, "standard input or output");
 	w->in = frame_in_new(STDIN_FILENO, "input");
+	frame_in_seal(w->in, w->o->unseal);
 	w->input_open = true;
 	w->seen = iset_new();
 	return 0;

@@ -8,6 +8,8 @@
 
 #include "base/err.h"
 
+struct seal;
+
 struct window_options {
 	const char *acks;	/* a FIFO, or NULL: the pipe is the window */
 	const char *resume;	/* a site whose interrupted session is taken up, or NULL */
@@ -15,6 +17,7 @@ struct window_options {
 	uint64_t window, window_min, window_max;	/* bytes in flight per disk */
 	uint64_t interval;	/* bytes between barriers */
 	uint64_t timeout;	/* seconds without any movement before giving up */
+	struct seal *seal, *unseal;	/* of output and input, or NULL */
 	bool progress;
 };
 

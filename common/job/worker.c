@@ -14,6 +14,15 @@
 #define BACKOFF_MAX (20 * SECOND)
 #define LINGER_MS 200		/* for a worker that is about to exit */
 
+/* What is asked for is said once nobody else can read it. */
+static int worker_greet(struct worker *w, struct err *e)
+{
+	if (w->greeted || (w->seal && !seal_ready(w->seal)))
+		return 0;
+	w->greeted = true;
+	return hello_put(w->out, &w->all->hello, e);
+}
+
 int worker_start(struct worker *w, struct err *e)
 {
 	const struct workers *x = w->all;
@@ -34,7 +43,14 @@ int worker_start(struct worker *w, struct err *e)
 	tally_init(&w->gave, &x->hello);
 	if (!w->stat)
 		w->stat = x_array(x->hello.ndisks, sizeof *w->stat);
-	return hello_put(w->out, &x->hello, e);
+	w->greeted = false;
+	if (x->o->key) {
+		w->seal = seal_new(x->o->key, SEAL_ASKER, NULL, x->o->pad);
+		frame_in_seal(w->in, w->seal);
+		frame_out_seal(w->out, w->seal);
+		frame_open(w->out);
+	}
+	return worker_greet(w, e);
 }
 
 /* Its exit status, when it exits at once by itself; -1 when it had to be
@@ -61,8 +77,10 @@ static void worker_drop(struct worker *w)
 {
 	frame_in_free(w->in);
 	frame_out_free(w->out);
+	seal_free(w->seal);
 	w->in = NULL;
 	w->out = NULL;
+	w->seal = NULL;
 	w->batch.body.len = 0;
 }
 
@@ -177,8 +195,15 @@ int worker_take(struct worker *w, struct err *e)
 	while ((r = frame_next(w->in, &f, &why)) > 0)
 		if (worker_frame(w, &f, e) < 0)
 			return -1;
+	if (r == 0)
+		return worker_greet(w, e);
+	/* Who has no key, or another one, will not have it next time. */
+	if (w->seal && !seal_ready(w->seal) && why.code != DM_ENV) {
+		*e = why;
+		return -1;
+	}
 	/* Damaged on its way: another line may be better. */
-	return r < 0 ? worker_lost(w, &why, e) : 0;
+	return worker_lost(w, &why, e);
 }
 
 int worker_pump(struct worker *w, struct err *e)

@@ -86,7 +86,7 @@ static int workers_finish(struct workers *x, struct err *e)
 		if (w->state == WORKER_ENDED || w->state == WORKER_SPARED)
 			continue;
 		all = false;
-		if (worker_runs(w) && !w->end_sent && worker_end(w, e) < 0)
+		if (worker_runs(w) && w->greeted && !w->end_sent && worker_end(w, e) < 0)
 			return -1;
 	}
 	/* One that is to be started again is not waited for when another has

@@ -7,12 +7,16 @@
 
 #include "base/err.h"
 
+struct key;
+
 #define WORKERS_MAX 64
 
 struct workers_options {
 	char **command;		/* of each worker, NULL at its end */
 	uint64_t streams;	/* how many */
 	uint64_t timeout;	/* seconds; a worker that owes and is silent is hung */
+	const struct key *key;	/* to talk sealed; NULL: plain */
+	bool pad;
 	bool progress;
 };
 

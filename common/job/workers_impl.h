@@ -15,6 +15,7 @@
 #include "job/requests.h"
 #include "job/taken.h"
 #include "job/workers.h"
+#include "stream/seal.h"
 
 #define SECOND 1000000000ll
 #define MILLISECOND 1000000ll
@@ -36,6 +37,8 @@ struct worker {
 	char name[32];			/* "worker 2" */
 	struct frame_in *in;
 	struct frame_out *out;
+	struct seal *seal;		/* of both, or NULL */
+	bool greeted;			/* it has our HELLO */
 	struct desc_batch batch;
 	struct request_list owed;
 	struct tally asked, gave;	/* since it was started */

@@ -10,6 +10,7 @@
 #define FRAME_MAGIC 0x316d6644u			/* "Dfm1" */
 #define FRAME_HEADER 32
 #define FRAME_CHECK 8
+#define FRAME_SEAL 17			/* instead of the check, in a sealed frame */
 #define FRAME_BODY_MAX ((1u << 20) + (128u << 10))
 
 /* Offsets in the header. */
@@ -25,7 +26,8 @@
 
 enum frame_flag {
 	FF_MAY_IGNORE = 1,
-	FF_SEALED = 2,		/* reserved for sealed streams */
+	FF_SEALED = 2,		/* the body is encrypted, the header bound to it */
+	FF_PADDED = 4,		/* only sealed frames: the body ends with padding */
 };
 
 enum frame_type {
@@ -52,6 +54,13 @@ enum frame_type {
 #define FEAT_INCOMPAT_KNOWN 0u
 #define FEAT_ROCOMPAT_KNOWN 0u
 #define FEAT_COMPAT_KNOWN 0u
+/* Incompatible; only in the opening of a sealed stream, which is all that the
+ * key does not hide, so whoever has no key knows none of them. */
+#define FEAT_SEALED 1u		/* both sides talk */
+#define FEAT_SEALED_ONE_WAY 2u
+/* The opening: a HELLO that says only version, feature, nonce and key id. */
+#define SEAL_NONCE 32
+#define SEAL_OPENING (48 + SEAL_NONCE + 8)
 
 /* HELLO: what the iteration is. */
 enum hello_kind {

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "stream/format.h"
 
+struct seal;
 struct segment;			/* reference-counted bytes read */
 
 struct frame {
@@ -32,6 +33,9 @@ struct frame_in;
  * closed.  Sequences of every stream number are checked. */
 struct frame_in *frame_in_new(int fd, const char *what);
 void frame_in_free(struct frame_in *in);	/* kept frames stay valid */
+/* Before anything is read: the stream must be sealed, and what comes is opened
+ * with `s', which stays the caller's and must outlive the reader. */
+void frame_in_seal(struct frame_in *in, struct seal *s);
 
 /* Read once what the descriptor has, at most to the end of the frame under
  * way and a little more.  > 0 bytes; 0 at end of file; -1 and *e filled, or
@@ -60,6 +64,11 @@ struct frame_out;
  * *e DM_USAGE) when fd is a terminal. */
 struct frame_out *frame_out_new(int fd, const char *what, struct err *e);
 void frame_out_free(struct frame_out *o);
+/* Before anything is put: seal what is put from now on.  In a conversation
+ * only frame_open may be called until seal_ready. */
+void frame_out_seal(struct frame_out *o, struct seal *s);
+/* Put preface and, in a sealed stream, opening now. */
+void frame_open(struct frame_out *o);
 /* Where a non-blocking writer made with fd -1 writes from now on: what was
  * put before waits in its queue. */
 void frame_out_fd(struct frame_out *o, int fd);

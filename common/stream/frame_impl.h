@@ -36,6 +36,7 @@ struct frame_out {
 	struct ring *ring;	/* whose pages may be moved, or NULL */
 	struct stretch *head, *tail;
 	size_t queued;
+	struct seal *seal;	/* or NULL */
 };
 
 /* Does this piece lie in a buffer of the ring, and is it long enough to move

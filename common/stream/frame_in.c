@@ -10,6 +10,7 @@
 
 #include "base/fdio.h"
 #include "stream/frame_impl.h"
+#include "stream/seal.h"
 
 /* A segment holds the largest frame, or several smaller ones. */
 #define SEGMENT_LEN ((size_t)KIB(1280))
@@ -26,7 +27,7 @@
 
 #define FLAGS_KNOWN (FF_MAY_IGNORE | FF_SEALED)
 
-_Static_assert(SEGMENT_LEN >= FRAME_HEADER + FRAME_BODY_MAX + FRAME_CHECK,
+_Static_assert(SEGMENT_LEN >= FRAME_HEADER + FRAME_BODY_MAX + FRAME_SEAL,
     "a segment must hold the largest frame");
 
 /* Spare segments; lives until the reader and all its segments are gone. */
@@ -52,6 +53,8 @@ struct frame_in {
 	struct segment *seg;
 	size_t start, end;	/* of the bytes not yet taken */
 	bool started, preface, ended;
+	struct seal *seal;	/* or NULL */
+	bool opened;		/* the seal's opening came */
 	uint64_t *seq;		/* next one, by stream number */
 	size_t nseq;
 };
@@ -141,6 +144,11 @@ struct frame_in *frame_in_new(int fd, const char *what)
 	return in;
 }
 
+void frame_in_seal(struct frame_in *in, struct seal *s)
+{
+	in->seal = s;
+}
+
 void frame_in_free(struct frame_in *in)
 {
 	struct segment *s, *next;
@@ -163,13 +171,22 @@ void frame_in_free(struct frame_in *in)
 	free(in);
 }
 
+/* What follows the body. */
+static size_t tail_len(const uint8_t *h)
+{
+	return h[FH_FLAGS] & FF_SEALED ? FRAME_SEAL : FRAME_CHECK;
+}
+
 /* Length of the frame at the start, with header and check, when its header is
  * here; else 0. */
 static size_t frame_under_way(const struct frame_in *in)
 {
+	const uint8_t *h;
+
 	if (!in->preface || in->end - in->start < FRAME_HEADER)
 		return 0;
-	return FRAME_HEADER + (size_t)get32(in->seg->p + in->start + FH_LEN) + FRAME_CHECK;
+	h = in->seg->p + in->start;
+	return FRAME_HEADER + (size_t)get32(h + FH_LEN) + tail_len(h);
 }
 
 /* Go on in a fresh segment; what was not taken moves there. */
@@ -243,9 +260,9 @@ static int header_check(const struct frame_in *in, const uint8_t *h, struct err 
 	if (get32(h + FH_LEN) > FRAME_BODY_MAX)
 		return err_set(e, DM_BAD, "%s: a frame of %u bytes is longer than allowed",
 		    in->what, get32(h + FH_LEN));
-	if (h[FH_FLAGS] & ~FLAGS_KNOWN)
+	if (h[FH_FLAGS] & ~(h[FH_FLAGS] & FF_SEALED ? FLAGS_KNOWN | FF_PADDED : FLAGS_KNOWN))
 		return err_set(e, DM_BAD, "%s: unknown frame flags %#x", in->what, h[FH_FLAGS]);
-	if (h[FH_FLAGS] & FF_SEALED)
+	if (h[FH_FLAGS] & FF_SEALED && !in->opened)
 		return err_set(e, DM_BAD, "%s: the stream is sealed", in->what);
 	if (!type_known(h[FH_TYPE]) && !(h[FH_FLAGS] & FF_MAY_IGNORE))
 		return err_set(e, DM_BAD, "%s: unknown frame type %u that must not be ignored",
@@ -268,10 +285,34 @@ static int seq_check(struct frame_in *in, unsigned stream, uint64_t seq, struct 
 	return 0;
 }
 
+/* A frame where a seal is due or used: the opening, whose successor is taken
+ * instead, or one to be opened. */
+static int frame_unseal(struct frame_in *in, struct frame *f, struct err *e)
+{
+	uint8_t *p = (uint8_t *)f->body;	/* of our segment, and nobody has seen it */
+
+	if (!in->opened) {
+		if (f->type != FT_HELLO)
+			return err_set(e, DM_BAD, "%s: the stream is not sealed, but must be", in->what);
+		if (seal_heard(in->seal, f->body, f->len, in->what, e) < 0)
+			return -1;
+		in->opened = true;
+		return frame_next(in, f, e);
+	}
+	if (!(f->flags & FF_SEALED))
+		return err_set(e, DM_BAD, "%s: a frame in a sealed stream is not sealed", in->what);
+	if (seal_pull(in->seal, p - FRAME_HEADER, p, &f->len, in->what, e) < 0)
+		return -1;
+	f->body++;
+	f->flags &= (uint8_t)~(FF_SEALED | FF_PADDED);
+	in->ended = f->type == FT_END;
+	return 1;
+}
+
 int frame_next(struct frame_in *in, struct frame *f, struct err *e)
 {
 	const uint8_t *h;
-	size_t len, have;
+	size_t len, have, tail;
 	int rc;
 
 	memset(f, 0, sizeof(*f));
@@ -292,9 +333,10 @@ int frame_next(struct frame_in *in, struct frame *f, struct err *e)
 	if (header_check(in, h, e) < 0)
 		return -1;
 	len = FRAME_HEADER + (size_t)get32(h + FH_LEN);
-	if (have < len + FRAME_CHECK)
+	tail = tail_len(h);
+	if (have < len + tail)
 		return 0;
-	if (get64(h + len) != XXH3_64bits(h, len))
+	if (tail == FRAME_CHECK && get64(h + len) != XXH3_64bits(h, len))
 		return err_set(e, DM_BAD, "%s: damaged frame", in->what);
 	if (seq_check(in, get16(h + FH_STREAM), get64(h + FH_SEQ), e) < 0)
 		return -1;
@@ -304,7 +346,9 @@ int frame_next(struct frame_in *in, struct frame *f, struct err *e)
 		.seq = get64(h + FH_SEQ), .body = h + FRAME_HEADER,
 		.len = (uint32_t)(len - FRAME_HEADER), .seg = in->seg,
 	};
-	in->start += len + FRAME_CHECK;
+	in->start += len + tail;
+	if (in->seal)
+		return frame_unseal(in, f, e);
 	in->ended = f->type == FT_END;
 	return 1;
 }

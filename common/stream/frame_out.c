@@ -10,6 +10,7 @@
 
 #include "base/fdio.h"
 #include "stream/frame_impl.h"
+#include "stream/seal.h"
 
 /* Small frames leave together when so many bytes wait. */
 #define SMALL_MAX ((size_t)KIB(64))
@@ -61,6 +62,11 @@ void frame_out_free(struct frame_out *o)
 	buf_free(&o->small);
 	free(o->what);
 	free(o);
+}
+
+void frame_out_seal(struct frame_out *o, struct seal *s)
+{
+	o->seal = s;
 }
 
 void frame_out_nonblock(struct frame_out *o)
@@ -241,12 +247,54 @@ static int put_small(struct frame_out *o, const uint8_t h[FRAME_HEADER],
 	return o->small.len >= SMALL_MAX ? small_write(o, e) : 0;
 }
 
+/* The one frame of a sealed stream that is not. */
+static void put_opening(struct frame_out *o)
+{
+	uint8_t *p = small_room(o, FRAME_HEADER + SEAL_OPENING + FRAME_CHECK);
+
+	header_make(o, p, FT_HELLO, 0, 0, 0, SEAL_OPENING);
+	seal_opening(o->seal, p + FRAME_HEADER);
+	put64(p + FRAME_HEADER + SEAL_OPENING, XXH3_64bits(p, FRAME_HEADER + SEAL_OPENING));
+}
+
 static void start(struct frame_out *o)
 {
 	if (o->started)
 		return;
 	memcpy(small_room(o, STREAM_PREFACE_LEN), STREAM_PREFACE, STREAM_PREFACE_LEN);
 	o->started = true;
+	if (o->seal)
+		put_opening(o);
+}
+
+void frame_open(struct frame_out *o)
+{
+	start(o);
+}
+
+/* Pieces are put together where they are sealed. */
+static int put_sealed(struct frame_out *o, uint8_t type, uint8_t flags, uint32_t disk,
+    uint32_t epoch, const struct iovec *body, int n, size_t len, struct err *e)
+{
+	size_t whole = seal_len(o->seal, len);
+	uint8_t *p, *at;
+
+	if (!seal_ready(o->seal))
+		return err_set(e, DM_ENV, "%s: the other side has not opened its sealed stream",
+		    o->what);
+	if (whole > FRAME_BODY_MAX)
+		return err_set(e, DM_ENV, "%s: a frame of %zu bytes is longer than allowed",
+		    o->what, whole);
+	p = small_room(o, FRAME_HEADER + whole + FRAME_SEAL);
+	header_make(o, p, type, flags | seal_flags(o->seal), disk, epoch, whole);
+	at = p + FRAME_HEADER + 1;
+	for (int i = 0; i < n; i++) {
+		if (body[i].iov_len)
+			memcpy(at, body[i].iov_base, body[i].iov_len);
+		at += body[i].iov_len;
+	}
+	seal_push(o->seal, p, p + FRAME_HEADER, len);
+	return o->small.len >= SMALL_MAX ? small_write(o, e) : 0;
 }
 
 int frame_put(struct frame_out *o, uint8_t type, uint8_t flags, uint32_t disk,
@@ -260,6 +308,8 @@ int frame_put(struct frame_out *o, uint8_t type, uint8_t flags, uint32_t disk,
 		return err_set(e, DM_ENV, "%s: a frame of %zu bytes is longer than allowed",
 		    o->what, len);
 	start(o);
+	if (o->seal)
+		return put_sealed(o, type, flags, disk, epoch, body, n, len, e);
 	header_make(o, h, type, flags, disk, epoch, len);
 	for (int i = 0; i < n; i++)
 		large |= body[i].iov_len >= PIECE_LARGE;
@@ -286,7 +336,7 @@ int frame_pass_keep(struct frame_out *o, struct frame *f, struct err *e)
 	struct iovec v = { .iov_base = (void *)f->body, .iov_len = f->len };
 	uint8_t h[FRAME_HEADER];
 
-	if (!o->nonblock || f->len < PIECE_LARGE)
+	if (!o->nonblock || o->seal || f->len < PIECE_LARGE)
 		return frame_pass(o, f, e);
 	start(o);
 	header_make(o, h, f->type, f->flags, f->disk, f->epoch, f->len);

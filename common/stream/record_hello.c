@@ -133,6 +133,8 @@ static int hello_check(const struct hello *h, uint32_t reserved, struct err *e)
 	if (h->version_min > STREAM_VERSION || h->version_max < STREAM_VERSION)
 		return err_set(e, DM_BAD, "the stream needs version %u to %u of the format, "
 		    "this program has %u", h->version_min, h->version_max, STREAM_VERSION);
+	if (h->incompat & (FEAT_SEALED | FEAT_SEALED_ONE_WAY))
+		return err_set(e, DM_BAD, "the stream is sealed, and no key was given to open it");
 	if (h->incompat & ~FEAT_INCOMPAT_KNOWN)
 		return err_set(e, DM_BAD, "the stream needs features this program lacks "
 		    "(incompatible bits %#x)", h->incompat & ~FEAT_INCOMPAT_KNOWN);

@@ -118,6 +118,10 @@ run_examples() {
 	run_examples dm-repository.5
 }
 
+@test "dm-crypto.7" {
+	run_examples dm-crypto.7
+}
+
 @test "dm-volume.7" {
 	run_examples dm-volume.7
 }

@@ -10,7 +10,7 @@ golden=$DM_TOP/tests/golden/v1
 @test "golden streams have not changed" {
 	mkdir made
 	golden made
-	for f in made/good/*.dms made/bad/*; do
+	for f in made/good/*.dms made/bad/* made/sealed/*; do
 		same "$f" "$golden/${f#made/}"
 	done
 	[ "$(find made -type f | wc -l)" -eq "$(find "$golden" -name '*.dms' -o -name EXPECTED | wc -l)" ]

@@ -13,6 +13,7 @@
 #include "base/fdio.h"
 #include "content/codec.h"
 #include "stream/record.h"
+#include "stream/seal.h"
 #include "unit.h"
 
 #define CHUNK KIB(64)
@@ -656,6 +657,36 @@ static const struct {
 	{ "abort-code", bad_abort_code, 3, "unknown code 0" },
 };
 
+/* The chunks stream, sealed one way with a key and a nonce that everybody
+ * knows: 32 bytes of 42 as the key, session "golden session". */
+static void make_sealed(struct maker *m, const char *name, bool pad)
+{
+	static const uint8_t nonce[SEAL_NONCE] = "golden nonce";
+	char *path = x_printf("%s/sealed/%s.dms", dir, name);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	struct err e = { 0 };
+	struct frame_out *o = frame_out_new(fd, path, &e);
+	struct seal *s;
+	struct key k;
+
+	memset(k.b, 42, sizeof(k.b));
+	s = seal_new(&k, SEAL_WRITER, "golden session", pad);
+	seal_fix(s, nonce);
+	frame_out_seal(o, s);
+	good_chunks(m);
+	for (unsigned i = 0; i < m->n; i++) {
+		const uint8_t *h = m->b.p + m->at[i];
+
+		CHECK(!frame_put1(o, h[FH_TYPE], h[FH_FLAGS], get32(h + FH_DISK), get32(h + FH_EPOCH),
+		    h + FRAME_HEADER, get32(h + FH_LEN), &e));
+	}
+	CHECK(!frame_flush(o, &e) && !close(fd));
+	frame_out_free(o);
+	seal_free(s);
+	buf_free(&m->b);
+	free(path);
+}
+
 static void make_dir(const char *kind)
 {
 	char *path = x_printf("%s/%s", dir, kind);
@@ -675,6 +706,9 @@ int main(int argc, char **argv)
 	dir = argv[1];
 	make_dir("good");
 	make_dir("bad");
+	make_dir("sealed");
+	make_sealed(m, "chunks", false);
+	make_sealed(m, "chunks-padded", true);
 	for (size_t i = 0; i < LEN(good); i++) {
 		good[i].make(m);
 		save(m, "good", good[i].name);
