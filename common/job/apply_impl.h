@@ -20,7 +20,7 @@
 #define APPLY_EPOCHS (EPOCHS_AHEAD + APPLY_FLUSHES + 1)
 /* Payload waiting or under way: enough to keep the workers busy; more would
  * only leave the caches. */
-#define APPLY_BYTES(threads) min64(MIB(32), MIB(4) * (threads))
+#define APPLY_BYTES(threads) min64(MIB(32), MIB(2) * (threads))
 
 struct apply_job {
 	struct apply_job *next;

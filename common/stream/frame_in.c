@@ -16,18 +16,22 @@
 #define SEGMENT_LEN ((size_t)KIB(1280))
 /* Segments a reader keeps for later, so that their pages need not be faulted
  * in again. */
-#define SPARE_MAX 8
+#define SPARE_MAX 16
 /* A frame larger than READ_AHEAD is read to its end and LOOK_AHEAD further:
  * what follows may have to move to another segment. */
 #define READ_AHEAD ((size_t)KIB(256))
 #define LOOK_AHEAD ((size_t)KIB(4))
+/* Such a frame is put so that its body ends with a page: a raw payload, which
+ * comes last, can then go to a disk from where it is.  Where the next header
+ * is not here yet, the last such frame tells its place. */
+#define PAGE 4096u
 
 /* How long after END the end of file is waited for. */
 #define CLOSE_WAIT_MS 1000
 
 #define FLAGS_KNOWN (FF_MAY_IGNORE | FF_SEALED)
 
-_Static_assert(SEGMENT_LEN >= FRAME_HEADER + FRAME_BODY_MAX + FRAME_SEAL,
+_Static_assert(SEGMENT_LEN >= PAGE + FRAME_HEADER + FRAME_BODY_MAX + FRAME_SEAL,
     "a segment must hold the largest frame");
 
 /* Spare segments; lives until the reader and all its segments are gone. */
@@ -52,6 +56,7 @@ struct frame_in {
 	struct spares *spares;
 	struct segment *seg;
 	size_t start, end;	/* of the bytes not yet taken */
+	size_t lead;		/* where a segment's first frame begins */
 	bool started, preface, ended;
 	struct seal *seal;	/* or NULL */
 	bool opened;		/* the seal's opening came */
@@ -193,16 +198,19 @@ static size_t frame_under_way(const struct frame_in *in)
 static int segment_turn(struct frame_in *in, struct err *e)
 {
 	struct segment *s = segment_new(in->spares, e);
+	size_t frame = frame_under_way(in), have = in->end - in->start;
 
 	if (!s)
 		return -1;
+	if (frame > READ_AHEAD)
+		in->lead = (PAGE - (frame - tail_len(in->seg->p + in->start)) % PAGE) % PAGE;
 	if (in->seg) {
-		memcpy(s->p, in->seg->p + in->start, in->end - in->start);
+		memcpy(s->p + in->lead, in->seg->p + in->start, have);
 		segment_drop(in->seg);
 	}
 	in->seg = s;
-	in->end -= in->start;
-	in->start = 0;
+	in->start = in->lead;
+	in->end = in->lead + have;
 	return 0;
 }
 
@@ -318,7 +326,7 @@ int frame_next(struct frame_in *in, struct frame *f, struct err *e)
 	memset(f, 0, sizeof(*f));
 	/* All taken and nobody kept anything: these pages are warm. */
 	if (in->seg && in->start == in->end && atomic_load(&in->seg->refs) == 1)
-		in->start = in->end = 0;
+		in->start = in->end = in->lead;
 	if (!in->preface) {
 		rc = preface_take(in, e);
 		if (rc <= 0)

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/fdio.h"
+#include "base/pool.h"
 #include "volume/drv_file.h"
 
 /* First line of a small sysfs file into buf; "" if there is none. */
@@ -147,6 +148,7 @@ static void file_close(struct volume *v)
 
 	file_close_target(f);
 	file_base_close(&f->base);
+	fd_close(f->direct);
 	fd_close(f->fd);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -157,7 +159,7 @@ static int file_open(struct volume *v, const struct uri *u, const struct volume_
 	struct file_vol *f = x_alloc(sizeof(*f));
 	int r;
 
-	f->fd = -1;
+	f->fd = f->direct = -1;
 	f->base.fd = -1;
 	pthread_mutex_init(&f->lock, NULL);
 	v->priv = f;
@@ -165,8 +167,12 @@ static int file_open(struct volume *v, const struct uri *u, const struct volume_
 		r = open_source(v, u->path, how);
 	} else {
 		r = file_open_target(v, u, how);
-		if (r == 0)
+		if (r == 0) {
 			device_limits(v, f);
+			file_direct_open(f);
+			/* Some wait for the disk while others unpack. */
+			v->limits.calls = f->direct >= 0 ? pool_cpus() + 2 : 0;
+		}
 	}
 	if (r != 0)
 		file_close(v);

@@ -27,8 +27,8 @@ struct file_target {
 	bool full, begun, failed;
 	bool fresh;		/* all of it reads as zeros until written */
 	bool prepared;		/* open did what must come before the first write */
-	_Atomic bool no_punch, no_zeroout;
-	pthread_mutex_t turn;	/* to write to a regular file */
+	_Atomic bool no_punch, no_zeroout, no_direct;
+	pthread_mutex_t turn;	/* to write to a regular file's cache */
 	pthread_mutex_t lock;	/* of what follows, and of begin */
 	struct iset *covered;	/* full iterations: bytes written or zeroed */
 	uint64_t dirty, dirty_lo, dirty_hi;	/* bytes and range since writeback was last started */
@@ -44,6 +44,7 @@ struct file_base {
 
 struct file_vol {
 	int fd;
+	int direct;		/* a target past the page cache, or -1 */
 	bool device;
 	uint32_t sector;
 	struct stat st;
@@ -71,9 +72,15 @@ int file_zero(struct volume *v, uint64_t off, uint64_t len);
 int file_flush(struct volume *v, uint32_t epoch);
 int file_finalize(struct volume *v, const char *source_point, const struct id *source_root,
     struct volume_final *f);
+/* Bytes at off were left in the page cache. */
+void file_written(struct file_vol *f, uint64_t off, uint64_t len);
+/* drv_file_direct.c: once, on a target that is open. */
+void file_direct_open(struct file_vol *f);
+/* Write by the best way: 0, or -1 and errno. */
+int file_put(struct file_vol *f, const uint8_t *p, size_t len, uint64_t off);
 /* drv_file_zero.c: -1 sets errno.  Where the range is known to read as zeros,
  * zeros among the bytes are left out. */
-int file_write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off);
+int file_put_sparse(struct file_vol *f, const uint8_t *p, size_t len, uint64_t off);
 int file_zero_range(struct file_vol *f, uint64_t off, uint64_t len);
 
 /* drv_file_dir.c: 0, or -1 with v->err. */

@@ -75,9 +75,9 @@ static int claim(struct volume *v, struct file_target *t, uint64_t off, uint64_t
 	return r < 0 ? volume_fail(v, ENOMEM, "write at %" PRIu64, off) : 0;
 }
 
-/* Count written bytes, and start writeback each 8 MiB, so that a flush finds
- * little left to do. */
-static void account(struct file_vol *f, uint64_t off, uint64_t len)
+/* Count bytes that wait in the page cache, and start writeback each 8 MiB, so
+ * that a flush finds little left to do. */
+void file_written(struct file_vol *f, uint64_t off, uint64_t len)
 {
 	struct file_target *t = f->target;
 	uint64_t lo = 0, hi = 0;
@@ -95,20 +95,6 @@ static void account(struct file_vol *f, uint64_t off, uint64_t len)
 		(void)sync_file_range(f->fd, (off_t)lo, (off_t)(hi - lo), SYNC_FILE_RANGE_WRITE);
 }
 
-/* The kernel lets one writer at a time into a regular file, and the others
- * spin for it; here they sleep. */
-static int write_bytes(struct file_vol *f, const void *p, size_t len, uint64_t off, bool sparse)
-{
-	int r;
-
-	if (!f->device)
-		pthread_mutex_lock(&f->target->turn);
-	r = sparse ? file_write_sparse(f->fd, p, len, off) : fd_pwrite_full(f->fd, p, len, off);
-	if (!f->device)
-		pthread_mutex_unlock(&f->target->turn);
-	return r;
-}
-
 int file_write(struct volume *v, const void *p, size_t len, uint64_t off)
 {
 	struct file_vol *f = v->priv;
@@ -119,10 +105,8 @@ int file_write(struct volume *v, const void *p, size_t len, uint64_t off)
 		r = claim(v, f->target, off, len, &untouched);
 	if (r != 0)
 		return r;
-	if (write_bytes(f, p, len, off, untouched) != 0)
-		return volume_fail(v, errno, "write at %" PRIu64, off);
-	account(f, off, len);
-	return 0;
+	r = untouched ? file_put_sparse(f, p, len, off) : file_put(f, p, len, off);
+	return r == 0 ? 0 : volume_fail(v, errno, "write at %" PRIu64, off);
 }
 
 int file_zero(struct volume *v, uint64_t off, uint64_t len)
@@ -137,7 +121,7 @@ int file_zero(struct volume *v, uint64_t off, uint64_t len)
 		return r;
 	if (file_zero_range(f, off, len) != 0)
 		return volume_fail(v, errno, "zero at %" PRIu64, off);
-	account(f, off, len);
+	file_written(f, off, len);
 	return 0;
 }
 

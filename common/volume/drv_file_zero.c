@@ -26,7 +26,7 @@ static size_t zero_run(const uint8_t *p, size_t len)
 }
 
 /* Where all is zero already, zeros are not written. */
-int file_write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off)
+int file_put_sparse(struct file_vol *f, const uint8_t *p, size_t len, uint64_t off)
 {
 	size_t from = 0, at = 0;
 
@@ -34,13 +34,13 @@ int file_write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off)
 		size_t n = zero_run(p + at, len - at);
 
 		if (n >= HOLE_MIN || (n && at + n == len)) {
-			if (at > from && fd_pwrite_full(fd, p + from, at - from, off + from) != 0)
+			if (at > from && file_put(f, p + from, at - from, off + from) != 0)
 				return -1;
 			from = at + n;
 		}
 		at += n ? n : min64(HOLE_STEP, len - at);
 	}
-	return at > from ? fd_pwrite_full(fd, p + from, at - from, off + from) : 0;
+	return at > from ? file_put(f, p + from, at - from, off + from) : 0;
 }
 
 static int write_zeros(int fd, uint64_t off, uint64_t len)

@@ -477,9 +477,61 @@ static void ring_waits(void)
 	close(fd[1]);
 }
 
+static void *send_large(void *arg)
+{
+	struct err e = { 0 };
+	struct frame_out *o = frame_out_new(*(int *)arg, "out", &e);
+	uint8_t *p = x_alloc(MIB(1)), head[48];
+
+	memset(head, 'h', sizeof(head));
+	for (int i = 0; i < 40; i++) {
+		struct iovec v[2] = { { head, sizeof(head) }, { p, MIB(1) } };
+
+		memset(p, 'a' + i % 26, MIB(1));
+		CHECK(!frame_put(o, FT_STAT, 1, 0, 0, v, 2, &e));
+	}
+	frame_out_free(o);
+	close(*(int *)arg);
+	free(p);
+	return NULL;
+}
+
+/* A large payload at the end of a frame lies on a page, once the first such
+ * frame told where, whether frames are kept or not. */
+static void large_on_pages(void)
+{
+	int fd[2], n = 0;
+	struct frame f[40];
+	struct err e = { 0 };
+	struct frame_in *in;
+	pthread_t t;
+
+	CHECK(!pipe(fd));
+	in = frame_in_new(fd[0], "in");
+	CHECK(!pthread_create(&t, NULL, send_large, &fd[1]));
+	for (; n < 40; n++) {
+		const uint8_t *payload;
+
+		CHECK_ERR(frame_read(in, &f[n], &e) == 1, &e);
+		payload = f[n].body + f[n].len - MIB(1);
+		CHECK(payload[-1] == 'h' && payload[0] == 'a' + n % 26 &&
+		    payload[MIB(1) - 1] == 'a' + n % 26);
+		CHECK(n < 2 || (uintptr_t)payload % 4096 == 0);
+		if (n % 8)
+			frame_keep(&f[n]);
+	}
+	pthread_join(t, NULL);
+	while (n--)
+		if (n % 8)
+			frame_drop(&f[n]);
+	frame_in_free(in);
+	close(fd[0]);
+}
+
 int main(void)
 {
 	RUN(whole);
+	RUN(large_on_pages);
 	RUN(cut_anywhere_is_4);
 	RUN(flip_anywhere_is_3);
 	RUN(order_is_3);

@@ -97,6 +97,42 @@ static void full_replaces_everything(void)
 	volume_group_free(g);
 }
 
+/* Whole pages take another way to the disk than what is no page or comes from
+ * between two; side by side in one chunk, all of it arrives. */
+static void pages_and_pieces(void)
+{
+	static const uint32_t cut[] = { 0, 65536, 65536 + 4096, 200000, 299008, 299008 + 200000, CHUNK_MAX };
+	struct volume_group *g = volume_group_new();
+	struct volume_how how = to_write(g, true);
+	uint8_t *p = NULL, *want = x_alloc(SIZE), *got;
+	struct volume_final fin;
+	struct volume *v;
+	struct err e = { 0 };
+	size_t len;
+
+	p = x_pages(CHUNK_MAX + 4096, &e);
+	CHECK(p && volume_open(&v, at("pages"), &how, &e) == 0);
+	for (unsigned shift = 0; shift < 3; shift++) {
+		uint8_t *from = p + (shift == 1 ? 8 : 0);
+
+		fill(want + shift * CHUNK_MAX, CHUNK_MAX, shift + 1);
+		memcpy(from, want + shift * CHUNK_MAX, CHUNK_MAX);
+		for (size_t i = 0; i + 1 < LEN(cut); i++)
+			CHECK(volume_write(v, from + cut[i], cut[i + 1] - cut[i], shift * CHUNK_MAX + cut[i]) == 0);
+	}
+	fill(want + SIZE - 777, 777, 9);
+	CHECK(volume_write(v, want + SIZE - 777, 777, SIZE - 777) == 0);
+	CHECK(volume_group_flush(g, 1) == 0 && volume_finalize(v, "p1", NULL, &fin) == 0);
+	free(fin.point);
+	volume_close(v);
+	got = slurp(at("pages"), &len);
+	CHECK(len == SIZE && !memcmp(got, want, SIZE));
+	free(got);
+	free(want);
+	free(p);
+	volume_group_free(g);
+}
+
 static int try_open(struct volume_how *how, struct err *e)
 {
 	struct volume *v;
@@ -182,6 +218,7 @@ int main(void)
 
 	CHECK(mkdtemp(dir));
 	full_replaces_everything();
+	pages_and_pieces();
 	base_is_checked();
 	nothing_written_nothing_left();
 	open_elsewhere_is_refused();
