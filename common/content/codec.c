@@ -32,23 +32,36 @@ void codec_free(struct codec_ctx *c)
 	free(c);
 }
 
+/* One frame, or 0. */
+static size_t pack_step(struct codec_ctx *c, int level, const void *p, size_t len, void *out, size_t room)
+{
+	size_t n;
+
+	if (!c->pack)
+		c->pack = ZSTD_createCCtx();
+	if (!c->pack)
+		return 0;
+	n = ZSTD_compressCCtx(c->pack, out, room, p, len, level);
+	return ZSTD_isError(n) ? 0 : n;
+}
+
+size_t codec_pack_step(struct codec_ctx *c, int level, const void *p, size_t len, void *out)
+{
+	return pack_step(c, level, p, len, out, codec_bound(len));
+}
+
 size_t codec_pack(struct codec_ctx *c, int level, const void *p, size_t len, void *out)
 {
 	const uint8_t *in = p;
 	size_t worth = len - div_up(len * 6, 100);	/* more than this is not */
 	size_t room = codec_bound(len), done = 0;
 
-	if (!c->pack)
-		c->pack = ZSTD_createCCtx();
-	if (!c->pack)
-		return 0;	/* no memory: raw is always right */
 	for (size_t off = 0; off < len; off += CODEC_STEP) {
-		size_t step = min64(CODEC_STEP, len - off);
-		size_t n = ZSTD_compressCCtx(c->pack, (uint8_t *)out + done,
-		    room - done, in + off, step, level);
+		size_t n = pack_step(c, level, in + off, min64(CODEC_STEP, len - off),
+		    (uint8_t *)out + done, room - done);
 
-		if (ZSTD_isError(n))
-			return 0;
+		if (!n)
+			return 0;	/* no memory: raw is always right */
 		done += n;
 		if (done > worth)
 			return 0;

@@ -28,6 +28,12 @@ void codec_free(struct codec_ctx *c);
 size_t codec_pack(struct codec_ctx *c, int level, const void *p, size_t len,
     void *out);
 
+/* Compress one step, at most CODEC_STEP bytes, to a frame of its own, whether
+ * that saves anything or not: its length, 0 when there is no memory.  out has
+ * codec_bound(len) bytes. */
+size_t codec_pack_step(struct codec_ctx *c, int level, const void *p, size_t len,
+    void *out);
+
 /* Undo: exactly `plain' bytes must come out, every frame must be of the form
  * above, and nothing may be left over.  0 or -1 with *e (DM_BAD). */
 int codec_unpack(struct codec_ctx *c, int codec, const void *p, size_t len,

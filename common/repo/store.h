@@ -55,8 +55,9 @@ int store_patch(struct store *st, const struct id *base, uint32_t base_len,
  * the id is unknown, DM_BAD when what is stored is damaged. */
 int store_read(struct store *st, const struct id *id, uint32_t len,
     uint32_t off, uint32_t n, void *p, struct err *e);
-/* The chunk as it is stored (not for overlays): 1 with codec and bytes,
- * 0 read it plainly, -1.  p has codec_bound(len). */
+/* The chunk as it is stored, under overlays with the leaves they change packed
+ * anew: 1 with codec and bytes, 0 read it plainly, -1.  p has
+ * codec_bound(len). */
 int store_read_stored(struct store *st, const struct id *id, uint32_t len,
     void *p, int *codec, size_t *stored_len, struct err *e);
 /* Leaf ids of a chunk (leaf_count(chunk_size, len) of them). */
