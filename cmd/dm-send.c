@@ -8,6 +8,7 @@
 #include "base/fdio.h"
 #include "base/opt.h"
 #include "base/progress.h"
+#include "content/codec.h"
 #include "job/emit.h"
 #include "job/failure.h"
 #include "job/sealing.h"
@@ -59,7 +60,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 
 static void compress_parse(const char *s, struct emit_how *how)
 {
-	uint64_t level = 1;
+	uint64_t level = CODEC_LEVEL;
 
 	how->form = EMIT_AS_IT_IS;
 	if (!s)

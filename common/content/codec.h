@@ -14,6 +14,8 @@
 enum codec { CODEC_RAW = 0, CODEC_ZSTD = 1 };
 
 #define CODEC_STEP 65536u	/* plain bytes in one frame */
+/* Unless told otherwise: in such frames as quick as level 1, and smaller. */
+#define CODEC_LEVEL 2
 
 /* Largest stored length of `plain' bytes. */
 size_t codec_bound(size_t plain);

@@ -26,7 +26,7 @@ int checkpoint_init_main(int argc, char **argv, struct err *e)
 	const struct opt opts[] = {
 		{ "chunk-size", 0, OPT_SIZE, &chunk, "SIZE", "power of two from 4K to 1M (1M)", CHUNK_MIN, CHUNK_MAX },
 		{ "hash", 0, OPT_STR, &hash, "NAME", "blake3 or blake2b (blake3)", 0, 0 },
-		{ "level", 0, OPT_U64, &level, "N", "zstd level of what is stored (1)", 1, 19 },
+		{ "level", 0, OPT_U64, &level, "N", "zstd level of what is stored (2)", 1, 19 },
 		{ "index", 0, OPT_STR, &index, "DIR", "keep the index here: an absolute path on a local disk", 0, 0 },
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
 	};

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/durable.h"
 #include "base/fdio.h"
+#include "content/codec.h"
 
 #define SITE_FORMAT 1
 #define SITE_CONFIG "config"
@@ -45,7 +46,7 @@ static char *config_text(const struct site_options *o, const uint8_t id[16])
 	j = json_pack("{s:i, s:s, s:I, s:s, s:i, s:[]}", "format", SITE_FORMAT, "id", hex,
 	    "chunk_size", (json_int_t)(o->chunk_size ? o->chunk_size : SITE_CHUNK),
 	    "algorithm", id_algo_name(o->algo ? o->algo : ID_BLAKE3),
-	    "level", o->level ? o->level : 1, "features");
+	    "level", o->level ? o->level : CODEC_LEVEL, "features");
 	if (j && o->index_path)
 		json_object_set_new(j, "index", json_string(o->index_path));
 	if (j && o->index_map)

@@ -23,7 +23,7 @@ struct site {
 struct site_options {
 	uint32_t chunk_size;	/* 0: 1 MiB */
 	int algo;		/* 0: BLAKE3 */
-	int level;		/* 0: 1 */
+	int level;		/* 0: CODEC_LEVEL */
 	const char *index_path;	/* NULL: inside the site */
 	uint64_t index_map;	/* 0: 256 MiB */
 };
