@@ -34,10 +34,10 @@ def changed($in):
 	(if $in.scan | length > 0 then ["--against", "-"] else [] end) +
 	[$in.w.disks[] | volume($in)];
 
-# Make clones: beside each other in the disk's directory of points.
+# Make clones: of one disk beside each other, and whole under their names.
 def clone($in):
 	[$in.w.disks[] | select($in.make[.name]) | $in.make[.name] as $to |
-		"mkdir -p \("\(.points)/\(.name)" | q) && cp --reflink=always \(.volume | q) \($to + ".part" | q) && chmod 0400 \($to + ".part" | q) && mv \($to + ".part" | q) \($to | q)"
+		"mkdir -p \($to | sub("/[^/]*$"; "") | q) && cp --reflink=always \(.path // .volume | q) \($to + ".part" | q) && chmod 0400 \($to + ".part" | q) && mv \($to + ".part" | q) \($to | q)"
 	] | join(" && ");
 
 def targets($in):

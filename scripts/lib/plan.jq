@@ -16,6 +16,7 @@ def size: text("a size such as \"32M\""; "^[1-9][0-9]*[KMGT]?$");
 def duration: text("a duration such as \"15m\", \"2h\" or \"7d\""; "^[1-9][0-9]*[smhdw]$");
 def tracker: one_of(["auto", "scan", "state", "reflink", "full"]);
 def fallback: one_of(["none", "scan", "full"]);
+def freeze: one_of(["auto", "reflink", "none"]);
 
 # --- the plan -------------------------------------------------------------
 
@@ -23,12 +24,12 @@ def host: {kind: "either", string: any_text,
 	object: record({ssh: any_text, options: list(any_text)}; ["ssh"])};
 
 def disk: record({
-	name: name, volume: any_text, target: any_text, tracker: tracker, fallback: fallback,
+	name: name, volume: any_text, target: any_text, tracker: tracker, fallback: fallback, freeze: freeze,
 	state: any_text, points: any_text
 }; ["name", "volume"]);
 
 def settings: {
-	site: any_text, host: host, tracker: tracker, fallback: fallback,
+	site: any_text, host: host, tracker: tracker, fallback: fallback, freeze: freeze,
 	transforms: record({compress: one_of(["zstd", "none"])}; []),
 	streams: count(1; 64), window: size, interval: size,
 	schedule: record({every: duration}; ["every"]),
@@ -97,6 +98,12 @@ def check($s; $path):
 			else at($path; $k) + ": unknown key" + suggestion($k; $s.keys | keys) end)
 	end;
 
+# The path of a volume that may be a regular file, else null.
+def file_path:
+	if test("^file:") then sub("^file:(//)?"; "") | if test("[%?#]") then null else . end
+	elif test("^([a-z0-9+.-]{2,}:|/dev/)") then null
+	else . end;
+
 def plan_workloads:
 	(.defaults // {}) as $d | (if has("site") then {site} else {} end) as $s |
 	[.workloads[] | $s + $d + . |
@@ -104,9 +111,9 @@ def plan_workloads:
 		.host |= (if . == null or . == "local" then null
 			elif type == "string" then {ssh: ., options: []}
 			else {ssh, options: (.options // [])} end) |
-		.tracker as $t | .fallback as $f |
+		.tracker as $t | .fallback as $f | (.freeze // "auto") as $z |
 		.disks |= map(
-			.fallback //= $f | .tracker //= $t |
+			.fallback //= $f | .tracker //= $t | .freeze //= $z | .path = (.volume | file_path) |
 			if .tracker == "auto" then
 				.tracker = (if .points then "reflink" elif .state then "state" else "scan" end)
 			else . end)];
@@ -125,7 +132,11 @@ def plan_sense:
 			(select(.tracker == "state" and (has("state") | not)) |
 				"\($q).state: is missing, and the tracker \"state\" needs it"),
 			(select(.tracker == "reflink" and (has("points") | not)) |
-				"\($q).points: is missing, and the tracker \"reflink\" needs it")));
+				"\($q).points: is missing, and the tracker \"reflink\" needs it"),
+			(select(.tracker == "reflink" and .freeze == "none") |
+				"\($q).freeze: the tracker \"reflink\" reads clones, so it cannot be \"none\""),
+			(select(.freeze == "reflink" and .path == null) |
+				"\($q).freeze: \"reflink\" is for regular files, not for \(.volume)")));
 
 def plan_errors:
 	[check(plan; "")] | if length > 0 then .[] else empty end;
