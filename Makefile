@@ -6,13 +6,12 @@ SAN     ?=
 VERSION := 0.1.0
 comma   := ,
 B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
-PKGS    := libzstd libsodium libxxhash lmdb jansson libarchive
+PKGS    := libzstd libsodium libxxhash lmdb jansson libarchive libcurl libcrypto libxml-2.0
 
 # Left out where the library is not installed, or with `make NBD=no'.
 NBD     ?= $(shell pkg-config --exists libnbd 2>/dev/null && echo yes)
 ifeq ($(NBD),yes)
 PKGS    += libnbd
-CPPFLAGS += -DDM_WITH_NBD
 endif
 
 # BLAKE3: the library where the system has one, else the C sources that the
@@ -23,9 +22,9 @@ BLAKE3_DIR := $(patsubst %/,%,$(dir $(BLAKE3_SRC)))
 
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
-HARDEN  := -fstack-protector-strong -fPIE $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+HARDEN  := -fstack-protector-strong -fPIC -fno-semantic-interposition $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-CPPFLAGS += -Icommon -D_GNU_SOURCE -DDM_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS)) \
+CPPFLAGS += -Icommon -D_GNU_SOURCE -DDM_VERSION='"$(VERSION)"' -DDM_LIBDIR='"$(PREFIX)/lib/dm"' $(shell pkg-config --cflags $(PKGS)) \
 	$(if $(BLAKE3_PC),$(shell pkg-config --cflags libblake3),-I$(BLAKE3_DIR))
 ALL_CFLAGS := -std=c11 -pthread $(WARN) $(HARDEN) $(SANFLAG) $(CFLAGS)
 LDFLAGS += -pthread -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAG)
@@ -33,6 +32,9 @@ LDLIBS  := -lm $(shell pkg-config --libs $(PKGS)) $(if $(BLAKE3_PC),$(shell pkg-
 
 SRC   := $(sort $(filter-out $(if $(filter yes,$(NBD)),,common/volume/drv_nbd%),$(wildcard common/*/*.c)))
 OBJ   := $(SRC:%.c=$(B)/%.o)
+# Drivers whose libraries are many are loaded when a volume needs them, so that
+# no program starts slower for them (drivers.c).
+MODULES := $(patsubst %,$(B)/lib/dm/drv_%.so,ebs $(if $(filter yes,$(NBD)),nbd))
 CMDS  := $(basename $(notdir $(wildcard cmd/dm-*.c)))
 BIN   := $(CMDS:%=$(B)/bin/%)
 UNIT  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(filter-out $(if $(filter yes,$(NBD)),,tests/unit/test_nbd%),$(wildcard tests/unit/test_*.c)))
@@ -47,7 +49,7 @@ endif
 Q       := $(if $(V),,@)
 say      = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-5s %s\n' $(1) $(2))
 
-all: $(BIN)
+all: $(BIN) $(MODULES)
 
 $(B)/libdm.a: $(OBJ) $(B3OBJ)
 	@rm -f $@
@@ -62,11 +64,11 @@ $(B)/%.o: %.c
 $(B)/blake3/%.o: $(BLAKE3_DIR)/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$(notdir $<))
-	$(Q)$(CC) -O3 -fPIE -c -o $@ $<
+	$(Q)$(CC) -O3 -fPIC -c -o $@ $<
 $(B)/blake3/%.o: $(BLAKE3_DIR)/%.S
 	@mkdir -p $(@D)
 	$(call say,AS,$(notdir $<))
-	$(Q)$(CC) -fPIE -c -o $@ $<
+	$(Q)$(CC) -fPIC -c -o $@ $<
 
 $(B)/bin/%: $(B)/cmd/%.o $(B)/libdm.a
 	@mkdir -p $(@D)
@@ -82,6 +84,11 @@ $(B)/lib/%: $(B)/tests/lib/%.o $(B)/libdm.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/lib/dm/drv_%.so: $(B)/common/volume/drv_%.o $(B)/libdm.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -o $@ $^ $(LDLIBS)
 
 # Libraries that tests put in front of libc's calls.
 $(B)/lib/preload_%.so: tests/lib/preload_%.c
@@ -116,7 +123,7 @@ MAN     := $(wildcard man/*.[1-8])
 unit: $(UNIT)
 	@for t in $(UNIT); do $$t || exit 1; done
 
-testbuild: $(BIN) $(TESTBIN) $(UNIT) $(HELPERS) $(B)/sim/window
+testbuild: $(BIN) $(MODULES) $(TESTBIN) $(UNIT) $(HELPERS) $(B)/sim/window
 
 check: testbuild
 	scripts/check-floors
@@ -151,6 +158,8 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/dm
 	install -m 755 $(BIN) $(SCRIPTS) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/lib/dm
+	install -m 644 $(MODULES) $(DESTDIR)$(PREFIX)/lib/dm
 	install -m 644 $(wildcard scripts/lib/*.jq) $(DESTDIR)$(PREFIX)/share/dm
 	for m in $(MAN); do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/ || exit 1; done
 

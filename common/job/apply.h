@@ -12,7 +12,7 @@
 #include "job/cause.h"
 #include "job/grants.h"
 
-#define APPLY_THREADS_MAX 16u
+#define APPLY_THREADS_MAX 64u
 
 struct apply_how {
 	const struct grants *targets;

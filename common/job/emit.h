@@ -17,7 +17,7 @@ enum emit_form {
 	EMIT_ZSTD,	/* compressed where that saves enough */
 };
 
-#define EMIT_THREADS_MAX 16u
+#define EMIT_THREADS_MAX 64u
 
 struct emit_how {
 	const struct grants *grants;

@@ -73,8 +73,8 @@ void volume_group_leave(struct volume_group *g, const struct volume *v);
 
 /* drivers.c: the only place that names drivers. */
 const struct driver *driver_find(const char *scheme);
-/* The library that this scheme's driver needs and this build was made without,
- * or NULL. */
+/* What a scheme's driver needs, if it is one that is loaded; NULL for all
+ * others.  Of use when driver_find did not find it. */
 const char *driver_lacks(const char *scheme);
 
 #endif

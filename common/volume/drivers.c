@@ -1,13 +1,17 @@
+/* The table of drivers.  Those that need large libraries are shared objects,
+ * loaded when the first volume of theirs is opened: no program starts slower
+ * for a cloud it does not talk to. */
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "volume/driver.h"
 
 extern const struct driver drv_file;
 extern const struct driver drv_repo;
-#ifdef DM_WITH_NBD
-extern const struct driver drv_nbd;
-#endif
 #ifdef DM_TEST_DRIVERS
 extern const struct driver drv_fault, drv_log;
 #endif
@@ -15,9 +19,13 @@ extern const struct driver drv_fault, drv_log;
 static const struct driver *const drivers[] = {
 	&drv_file,
 	&drv_repo,
-#ifdef DM_WITH_NBD
-	&drv_nbd,
-#endif
+};
+
+static const struct module {
+	const char *scheme, *symbol, *library;
+} modules[] = {
+	{ "nbd nbds nbd+unix nbds+unix", "drv_nbd", "libnbd" },
+	{ "ebs", "drv_ebs", "libcurl and libxml2" },
 };
 
 /* Is it one of the words of a list? */
@@ -33,18 +41,56 @@ static bool among(const char *list, const char *word)
 	return false;
 }
 
+static const struct module *module_of(const char *scheme)
+{
+	for (size_t i = 0; i < LEN(modules); i++)
+		if (among(modules[i].scheme, scheme))
+			return &modules[i];
+	return NULL;
+}
+
+/* "../lib/dm" as seen from the program, which is where `make' and `make
+ * install' put them; else where they are to be installed. */
+static void *module_open(const struct module *m)
+{
+	char path[PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+	char *slash = NULL;
+	void *h = NULL;
+
+	if (n > 0) {
+		path[n] = 0;
+		slash = strrchr(path, '/');
+	}
+	if (slash) {
+		snprintf(slash, 64, "/../lib/dm/%s.so", m->symbol);
+		h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	}
+	if (!h) {
+		snprintf(path, sizeof(path), DM_LIBDIR "/%s.so", m->symbol);
+		h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	}
+	return h;
+}
+
+static const struct driver *module_load(const struct module *m)
+{
+	void *h = module_open(m);	/* stays until the program ends */
+
+	return h ? dlsym(h, m->symbol) : NULL;
+}
+
 const char *driver_lacks(const char *scheme)
 {
-#ifndef DM_WITH_NBD
-	if (among("nbd nbds nbd+unix nbds+unix", scheme))
-		return "libnbd";
-#endif
-	(void)scheme;
-	return NULL;
+	const struct module *m = module_of(scheme);
+
+	return m ? m->library : NULL;
 }
 
 const struct driver *driver_find(const char *scheme)
 {
+	const struct module *m;
+
 #ifdef DM_TEST_DRIVERS
 	if (!strncmp(scheme, "fault+", 6))
 		return &drv_fault;
@@ -52,7 +98,8 @@ const struct driver *driver_find(const char *scheme)
 		return &drv_log;
 #endif
 	for (size_t i = 0; i < LEN(drivers); i++)
-		if (drivers[i] && among(drivers[i]->scheme, scheme))
+		if (among(drivers[i]->scheme, scheme))
 			return drivers[i];
-	return NULL;
+	m = module_of(scheme);
+	return m ? module_load(m) : NULL;
 }

@@ -1,0 +1,28 @@
+/* How often and when to try again: a budget that many requests share, and
+ * waits with decorrelated jitter ("Exponential Backoff And Jitter", AWS
+ * Architecture Blog): min(20 s, U(50 ms, 3 * previous)). */
+#ifndef DM_HTTP_RETRY_H
+#define DM_HTTP_RETRY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* 500 tokens; an error takes 5 and a timeout 10, a success gives 1 back.  When
+ * it is empty something is wrong that trying again does not mend. */
+struct retry_budget {
+	pthread_mutex_t lock;
+	int tokens;
+};
+void retry_budget_init(struct retry_budget *b);
+void retry_budget_destroy(struct retry_budget *b);
+/* Take what a failure of this class costs; false when there is too little. */
+bool retry_budget_take(struct retry_budget *b, enum err_class cls);
+void retry_budget_give(struct retry_budget *b);
+
+/* Nanoseconds to wait after a wait of *prev (0: the first), which it becomes. */
+int64_t retry_wait(int64_t *prev, uint64_t random);
+
+#endif

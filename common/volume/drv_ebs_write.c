@@ -1,0 +1,243 @@
+/* ebs: volumes, a new snapshot: its blocks are put, and it is completed. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "base/bytes.h"
+#include "base/fdio.h"
+#include "base/timefmt.h"
+#include "volume/drv_ebs_target.h"
+
+#define DONE_WITHIN (3600ll * 1000000000)
+
+/* ---- blocks ---- */
+
+static int remember(struct ebs_target *t, uint64_t index, const uint8_t digest[32], struct err *e)
+{
+	uint8_t old[32];
+	ssize_t n = fd_pread_full(t->digests, old, sizeof(old), index * 32);
+
+	if (n < 0 || fd_pwrite_full(t->digests, digest, 32, index * 32) < 0)
+		return err_sys(e, DM_ENV, errno, "temporary file of checksums");
+	if (n < 32 || bytes_zero(old, sizeof(old))) {
+		pthread_mutex_lock(&t->lock);
+		t->nput++;
+		pthread_mutex_unlock(&t->lock);
+	}
+	return 0;
+}
+
+static int put_block(struct ebs_target *t, uint64_t index, const void *p, struct err *e)
+{
+	char *path = x_printf("/snapshots/%s/blocks/%llu", t->snapshot, (unsigned long long)index);
+	char sum[64], len[16];
+	uint8_t digest[32];
+	struct http_pair header[] = { { "x-amz-checksum", sum }, { "x-amz-checksum-algorithm", "SHA256" },
+		{ "x-amz-data-length", len }, { "content-type", "application/octet-stream" } };
+	struct ebs_call c = { .method = "PUT", .path = path, .header = header, .nheaders = LEN(header),
+		.body = p, .len = t->block_size, .digest = digest, .missing_ok = true };
+	struct http_reply r = { 0 };
+	int rc;
+
+	sha256_of(p, t->block_size, digest);
+	sodium_bin2base64(sum, sizeof(sum), digest, sizeof(digest), sodium_base64_VARIANT_ORIGINAL);
+	snprintf(len, sizeof(len), "%u", t->block_size);
+	rc = ebs_call(&t->api, &c, &r, e);
+	if (rc == 0)
+		rc = remember(t, index, digest, e);
+	http_reply_free(&r);
+	free(path);
+	return rc;
+}
+
+/* The pieces of a chunk that fall into [off, off + len), onto p (NULL: only
+ * ask).  Were there any? */
+static bool patch(const struct volume_chunk *c, uint64_t off, uint32_t len, uint8_t *p)
+{
+	const uint8_t *from = c->plain;
+	bool any = false;
+
+	for (size_t i = 0; i < c->nfrags; i++) {
+		uint64_t at = c->off + c->frag[i].off, end = at + c->frag[i].len;
+		uint64_t lo = max64(at, off), hi = min64(end, off + len);
+
+		if (lo < hi && p)
+			memcpy(p + (lo - off), from + (lo - at), hi - lo);
+		any |= lo < hi;
+		from += c->frag[i].len;
+	}
+	return any;
+}
+
+/* One block of a chunk of which only pieces came. */
+static int put_pieces(struct ebs_target *t, const struct volume_chunk *c, uint64_t index, uint8_t *p, struct err *e)
+{
+	uint64_t off = index * t->block_size;
+	bool has;
+
+	if (!c->rest_zero && !patch(c, off, t->block_size, NULL))
+		return 0;
+	memset(p, 0, t->block_size);
+	if (!c->rest_zero && t->parent && ebs_reader_get(t->parent, index, p, &has, e) < 0)
+		return -1;
+	patch(c, off, t->block_size, p);
+	return !t->parent && bytes_zero(p, t->block_size) ? 0 : put_block(t, index, p, e);
+}
+
+static int put_whole(struct ebs_target *t, const struct volume_chunk *c, uint64_t index, uint8_t *p, struct err *e)
+{
+	uint64_t skip = index * t->block_size - c->off;
+	size_t n = min64(t->block_size, c->plain_len - skip);
+	const uint8_t *from = (const uint8_t *)c->plain + skip;
+
+	if (n < t->block_size) {
+		memset(p, 0, t->block_size);
+		from = memcpy(p, from, n);
+	}
+	return !t->parent && bytes_zero(from, n) ? 0 : put_block(t, index, from, e);
+}
+
+int ebs_target_put(struct volume *v, struct volume_chunk *c)
+{
+	struct ebs_target *t = v->priv;
+	struct err e = { 0 };
+	uint8_t *p = x_pages(t->block_size, &e);
+	uint64_t first = c->off / t->block_size, end = div_up(c->off + c->len, t->block_size);
+	int rc = p ? 0 : -1;
+
+	for (uint64_t i = first; rc == 0 && i < end; i++)
+		rc = c->nfrags ? put_pieces(t, c, i, p, &e) : put_whole(t, c, i, p, &e);
+	free(p);
+	if (rc == 0)
+		c->added = c->plain_len;
+	return rc < 0 ? ebs_failed(v, &e) : 0;
+}
+
+/* A block that is not put keeps the parent's content. */
+int ebs_target_put_zero(struct volume *v, uint64_t off, uint64_t len)
+{
+	struct ebs_target *t = v->priv;
+	uint64_t at = off / t->block_size, end = div_up(off + len, t->block_size), index;
+	struct err e = { 0 };
+	uint8_t *zero = NULL;
+	int rc = 0;
+
+	while (t->parent && rc == 0 && at < end) {
+		rc = ebs_reader_next(t->parent, at, &index, &e);
+		if (rc <= 0 || index >= end)
+			break;
+		if (!zero)
+			zero = x_pages(t->block_size, &e);
+		if (zero)
+			memset(zero, 0, t->block_size);
+		rc = zero ? put_block(t, index, zero, &e) : -1;
+		at = index + 1;
+	}
+	free(zero);
+	return rc < 0 ? ebs_failed(v, &e) : 0;
+}
+
+/* ---- the end ---- */
+
+/* SHA-256 over the digests of the blocks put, in the order of their indices. */
+static int all_digests(const struct ebs_target *t, char sum[64], struct err *e)
+{
+	uint8_t digest[32], buf[8192];
+	off_t at = 0, data;
+	crypto_hash_sha256_state h;
+
+	crypto_hash_sha256_init(&h);
+	while ((data = lseek(t->digests, at, SEEK_DATA)) >= 0) {
+		off_t hole = lseek(t->digests, data, SEEK_HOLE);
+
+		for (at = data - data % 32; at < hole;) {
+			ssize_t n = fd_pread_full(t->digests, buf, sizeof(buf), (uint64_t)at);
+
+			if (n <= 0)
+				return err_sys(e, DM_ENV, n < 0 ? errno : EIO, "temporary file of checksums");
+			for (ssize_t i = 0; i + 32 <= n; i += 32)
+				if (!bytes_zero(buf + i, 32))
+					crypto_hash_sha256_update(&h, buf + i, 32);
+			at += n;
+		}
+	}
+	if (errno != ENXIO)
+		return err_sys(e, DM_ENV, errno, "temporary file of checksums");
+	crypto_hash_sha256_final(&h, digest);
+	sodium_bin2base64(sum, 64, digest, sizeof(digest), sodium_base64_VARIANT_ORIGINAL);
+	return 0;
+}
+
+static int complete(struct ebs_target *t, struct err *e)
+{
+	char *path = x_printf("/snapshots/completion/%s", t->snapshot), count[24], sum[64];
+	struct http_pair header[] = { { "x-amz-changedblockscount", count }, { "x-amz-checksum", sum },
+		{ "x-amz-checksum-algorithm", "SHA256" }, { "x-amz-checksum-aggregation-method", "LINEAR" } };
+	struct ebs_call c = { .method = "POST", .path = path, .header = header,
+		.nheaders = t->nput ? LEN(header) : 1, .missing_ok = true };
+	struct http_reply r = { 0 };
+	int rc = all_digests(t, sum, e);
+
+	snprintf(count, sizeof(count), "%llu", (unsigned long long)t->nput);
+	if (rc == 0)
+		rc = ebs_call(&t->api, &c, &r, e);
+	http_reply_free(&r);
+	free(path);
+	return rc;
+}
+
+/* Completion goes on over there: "completed" is the word to wait for. */
+static int wait_completed(struct ebs_target *t, struct err *e)
+{
+	int64_t end = time_mono() + DONE_WITHIN, pause = 250000000;
+
+	for (;;) {
+		struct timespec nap = { (time_t)(pause / 1000000000), (long)(pause % 1000000000) };
+		struct ebs_snapshot s;
+		bool done, failed;
+		int rc = ebs_snapshot_find(&t->api, t->snapshot, NULL, &s, e);
+
+		if (rc < 0)
+			return -1;
+		done = rc > 0 && !strcmp(s.state, "completed");
+		failed = rc > 0 && !strcmp(s.state, "error");
+		if (rc > 0)
+			ebs_snapshot_free(&s);
+		if (done)
+			return 0;
+		if (failed)
+			return err_set(e, DM_ENV, "snapshot %s failed while being completed", t->snapshot);
+		if (time_mono() > end)
+			return err_set(e, DM_ENV, "snapshot %s is still not complete", t->snapshot);
+		nanosleep(&nap, NULL);
+		pause = pause < 10000000000 ? pause * 3 / 2 : pause;
+	}
+}
+
+int ebs_target_finalize(struct volume *v, const struct id *source_root, struct volume_final *f)
+{
+	struct ebs_target *t = v->priv;
+	struct err e = { 0 };
+	char root[80];
+	int rc = complete(t, &e);
+
+	if (rc == 0)
+		rc = wait_completed(t, &e);
+	if (rc == 0) {
+		t->completed = true;
+		f->point = x_strdup(t->snapshot);
+		f->stored = t->nput * t->block_size;
+	}
+	if (rc == 0 && source_root) {
+		id_format(t->algo, source_root, root);
+		f->has_root = true;
+		f->root = *source_root;
+		rc = ebs_snapshot_tag(&t->api, t->snapshot, EBS_TAG_ROOT, root, &e);
+	}
+	return rc < 0 ? ebs_failed(v, &e) : 0;
+}

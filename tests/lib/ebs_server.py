@@ -1,0 +1,471 @@
+#!/usr/bin/env python3
+"""A strict server of the EBS direct APIs and the few calls of EC2 that go with
+them, for tests.  It does what Amazon documents: signatures, block and page
+tokens, checksums, counts, states, inheritance from a parent, changes in both
+directions, and failures on demand.
+
+    ebs_server.py PORTFILE [--fault KIND=N] [--page N] [--delay MS]
+
+The port, which the system chooses, is written to PORTFILE.  KIND, each for
+every Nth request of its sort (early: the first N block requests of a new
+snapshot):
+    throttle error silent reset badsum short expired early empty
+"""
+import base64
+import collections
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import secrets
+import sys
+import threading
+import time
+import urllib.parse
+
+BLOCK = 524288
+KEYS = {"AKIDTEST": "secret/of+the=tests"}
+ACCOUNT = "123456789012"
+lock = threading.RLock()
+faults = {}
+counters = collections.Counter()
+stats = collections.Counter()
+snapshots = {}
+tokens = {}      # block token -> (snapshot, index)
+pages = {}       # page token -> (operation, snapshot, first, index, expiry)
+page_size = 10000
+delay = 0.0
+pending_limit = 100
+
+
+class Refused(Exception):
+    def __init__(self, status, name, text):
+        super().__init__(text)
+        self.status, self.name, self.text = status, name, text
+
+
+class Snapshot:
+    def __init__(self, size, parent, tags, description, client_token):
+        self.id = "snap-" + secrets.token_hex(9)[:17]
+        self.size, self.parent, self.tags = size, parent, tags
+        self.description, self.client_token = description, client_token
+        self.state = "pending"
+        self.own = {}            # index -> bytes, put into this one
+        self.seen = 0            # block requests, for the fault "early"
+        self.polls = 0
+        self.started = time.time()
+
+    def blocks(self):
+        """All blocks, index -> bytes, with what the parents have."""
+        all_blocks = dict(snapshots[self.parent].blocks()) if self.parent else {}
+        all_blocks.update(self.own)
+        return all_blocks
+
+
+def due(kind):
+    n = faults.get(kind)
+    if not n:
+        return False
+    with lock:
+        counters[kind] += 1
+        return counters[kind] % n == 0
+
+
+def snapshot(name, state=None):
+    s = snapshots.get(name)
+    if not s:
+        raise Refused(404, "ResourceNotFoundException", "The snapshot '%s' does not exist" % name)
+    if state and s.state != state:
+        raise Refused(400, "ValidationException", "The snapshot is %s" % s.state)
+    return s
+
+
+def block_token(s, index):
+    key = hashlib.sha256(("%s/%d" % (s.id, index)).encode()).digest()
+    token = base64.b64encode(key).decode()
+    tokens[token] = (s.id, index)
+    return token
+
+
+def number(query, name, default, lo, hi):
+    text = query.get(name, str(default))
+    if not text.isdigit() or not lo <= int(text) <= hi:
+        raise Refused(400, "ValidationException", "%s: %s is out of range" % (name, text))
+    return int(text)
+
+
+def page(operation, s, first, query, indices, row):
+    """One page of `indices`, which are in order."""
+    most = min(number(query, "maxResults", 10000, 100, 10000), page_size)
+    start = number(query, "startingBlockIndex", 0, 0, 1 << 40)
+    if "pageToken" in query:
+        known = pages.get(query["pageToken"])
+        if not known or known[:3] != (operation, s.id, first) or known[4] < time.time():
+            raise Refused(400, "ValidationException", "The page token is not valid")
+        start = known[3]
+    indices = [i for i in indices if i >= start]
+    answer = {"VolumeSize": s.size, "BlockSize": BLOCK, "ExpiryTime": time.time() + 604800}
+    take, rest = indices[:most], indices[most:]
+    if due("empty") and indices and "pageToken" not in query:
+        take, rest = [], indices
+    if rest:
+        token = secrets.token_urlsafe(24) + "+/="
+        pages[token] = (operation, s.id, first, rest[0], time.time() + 3600)
+        answer["NextToken"] = token
+    return answer, [row(i) for i in take]
+
+
+def list_blocks(name, query):
+    s = snapshot(name, "completed")
+    blocks = s.blocks()
+    answer, rows = page("blocks", s, None, query, sorted(blocks),
+                        lambda i: {"BlockIndex": i, "BlockToken": block_token(s, i)})
+    answer["Blocks"] = rows
+    return answer
+
+
+def list_changes(name, query):
+    s = snapshot(name, "completed")
+    first = query.get("firstSnapshotId")
+    one = snapshot(first, "completed").blocks() if first else {}
+    two = s.blocks()
+    changed = sorted(i for i in set(one) | set(two) if one.get(i) != two.get(i))
+
+    def row(i):
+        r = {"BlockIndex": i}
+        if i in one:
+            r["FirstBlockToken"] = block_token(snapshots[first], i)
+        if i in two:
+            r["SecondBlockToken"] = block_token(s, i)
+        return r
+
+    answer, rows = page("changes", s, first, query, changed, row)
+    answer["ChangedBlocks"] = rows
+    return answer
+
+
+def get_block(name, index, query):
+    s = snapshot(name, "completed")
+    if tokens.get(query.get("blockToken")) != (s.id, index):
+        raise Refused(400, "ValidationException", "The block token is not valid for this block")
+    return s.blocks()[index]
+
+
+def start_snapshot(body):
+    size, parent = body.get("VolumeSize"), body.get("ParentSnapshotId")
+    if not isinstance(size, int) or not 1 <= size <= 65536:
+        raise Refused(400, "ValidationException", "VolumeSize is out of range")
+    if not 10 <= body.get("Timeout", 60) <= 4320:
+        raise Refused(400, "ValidationException", "Timeout is out of range")
+    if parent and "Encrypted" in body:
+        raise Refused(400, "ValidationException", "Encrypted and ParentSnapshotId exclude each other")
+    if parent and snapshot(parent, "completed").size > size:
+        raise Refused(400, "ValidationException", "The volume is smaller than that of its parent")
+    token = body.get("ClientToken")
+    with lock:
+        for s in snapshots.values():
+            if token and s.client_token == token:
+                if (s.size, s.parent) != (size, parent):
+                    raise Refused(409, "ConflictException", "The token was used with other parameters")
+                return s
+        if sum(s.state == "pending" for s in snapshots.values()) >= pending_limit:
+            raise Refused(400, "ConcurrentLimitExceededException", "Too many pending snapshots")
+        tags = {t["Key"]: t["Value"] for t in body.get("Tags", [])}
+        s = Snapshot(size, parent, tags, body.get("Description", ""), token)
+        snapshots[s.id] = s
+    return s
+
+
+def checksum(headers, data):
+    if headers.get("x-amz-checksum-algorithm") != "SHA256":
+        raise Refused(400, "ValidationException", "A checksum algorithm is needed: SHA256")
+    if headers.get("x-amz-checksum") != base64.b64encode(hashlib.sha256(data).digest()).decode():
+        raise Refused(400, "ValidationException", "The checksum is not that of the data")
+
+
+def put_block(name, index, headers, data):
+    s = snapshot(name, "pending")
+    with lock:
+        s.seen += 1
+        if s.seen <= faults.get("early", 0):
+            raise Refused(404, "ResourceNotFoundException", "The snapshot '%s' does not exist" % name)
+    if headers.get("x-amz-data-length") != str(BLOCK) or len(data) != BLOCK:
+        raise Refused(400, "ValidationException", "A block has %d bytes" % BLOCK)
+    if not 0 <= index < s.size * 2048:
+        raise Refused(400, "ValidationException", "The block is outside of the volume")
+    checksum(headers, data)
+    with lock:
+        s.own[index] = bytes(data)
+    return {"x-amz-checksum": headers["x-amz-checksum"], "x-amz-checksum-algorithm": "SHA256"}
+
+
+def complete(name, headers):
+    s = snapshot(name, "pending")
+    if headers.get("x-amz-changedblockscount") != str(len(s.own)):
+        raise Refused(400, "ValidationException", "The count of changed blocks is not %d" % len(s.own))
+    if "x-amz-checksum" in headers:
+        if headers.get("x-amz-checksum-aggregation-method") != "LINEAR":
+            raise Refused(400, "ValidationException", "The aggregation method must be LINEAR")
+        every = b"".join(hashlib.sha256(s.own[i]).digest() for i in sorted(s.own))
+        checksum(headers, every)
+    s.state = "completing"
+    return {"Status": "pending"}
+
+
+# --- EC2 ---------------------------------------------------------------
+
+def xml(action, inner):
+    return ('<?xml version="1.0" encoding="UTF-8"?>\n<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+            '<requestId>%s</requestId>%s</%sResponse>' % (action, secrets.token_hex(16), inner, action))
+
+
+def escape(s):
+    return s.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def describe(form):
+    wanted = [v for k, v in form.items() if k.startswith("SnapshotId.")]
+    for name in wanted:
+        if name not in snapshots:
+            raise Refused(400, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist." % name)
+    found = [snapshots[n] for n in wanted] if wanted else list(snapshots.values())
+    for n in range(1, 10):
+        key, value = form.get("Filter.%d.Name" % n), form.get("Filter.%d.Value.1" % n)
+        if key == "status":
+            found = [s for s in found if (s.state if s.state != "completing" else "pending") == value]
+        elif key and key.startswith("tag:"):
+            found = [s for s in found if s.tags.get(key[4:]) == value]
+        elif key:
+            raise Refused(400, "InvalidParameterValue", "The filter '%s' is invalid" % key)
+    rows = []
+    for s in found:
+        if s.state == "completing":
+            s.polls += 1
+            if s.polls > 2:
+                s.state = "completed"
+        shown = "pending" if s.state == "completing" else s.state
+        tags = "".join("<item><key>%s</key><value>%s</value></item>" % (escape(k), escape(v)) for k, v in s.tags.items())
+        rows.append("<item><snapshotId>%s</snapshotId><volumeId>vol-ffffffff</volumeId><status>%s</status>"
+                    "<startTime>%s</startTime><progress>100%%</progress><ownerId>%s</ownerId>"
+                    "<volumeSize>%d</volumeSize><description>%s</description><encrypted>false</encrypted>"
+                    "<tagSet>%s</tagSet></item>"
+                    % (s.id, shown, time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(s.started)), ACCOUNT, s.size,
+                       escape(s.description), tags))
+    return xml("DescribeSnapshots", "<snapshotSet>%s</snapshotSet>" % "".join(rows))
+
+
+def delete(form):
+    name = form.get("SnapshotId")
+    if name not in snapshots:
+        raise Refused(400, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist." % name)
+    for s in snapshots.values():       # what others inherit stays theirs
+        if s.parent == name:
+            s.own = s.blocks()
+            s.parent = None
+    del snapshots[name]
+    return xml("DeleteSnapshot", "<return>true</return>")
+
+
+def create_tags(form):
+    s = snapshots.get(form.get("ResourceId.1"))
+    if not s:
+        raise Refused(400, "InvalidID", "The ID is not valid")
+    for n in range(1, 50):
+        if "Tag.%d.Key" % n in form:
+            s.tags[form["Tag.%d.Key" % n]] = form.get("Tag.%d.Value" % n, "")
+    return xml("CreateTags", "<return>true</return>")
+
+
+EC2 = {"DescribeSnapshots": describe, "DeleteSnapshot": delete, "CreateTags": create_tags}
+
+
+# --- HTTP --------------------------------------------------------------
+
+def digest(key, text):
+    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 20
+    disable_nagle_algorithm = True
+
+    def log_message(self, *args):
+        pass
+
+    def authorize(self, path, query, body):
+        h = {k.lower(): v for k, v in self.headers.items()}
+        words = dict(w.strip().split("=", 1) for w in h.get("authorization", "")[len("AWS4-HMAC-SHA256 "):].split(",") if "=" in w)
+        scope = words.get("Credential", "").split("/")
+        if len(scope) != 5 or scope[0] not in KEYS:
+            raise Refused(403, "UnrecognizedClientException", "The security token included in the request is invalid.")
+        if due("expired"):
+            raise Refused(403, "ExpiredTokenException", "The security token included in the request is expired")
+        when = h.get("x-amz-date", "")
+        try:
+            skew = abs(time.time() - time.mktime(time.strptime(when, "%Y%m%dT%H%M%SZ")) + time.timezone)
+        except ValueError:
+            skew = 1e9
+        if skew > 300 or when[:8] != scope[1]:
+            raise Refused(403, "InvalidSignatureException", "Signature expired")
+        claimed = h.get("x-amz-content-sha256")
+        actual = hashlib.sha256(body).hexdigest()
+        if claimed not in (None, actual, "UNSIGNED-PAYLOAD"):
+            raise Refused(400, "InvalidSignatureException", "The payload's hash is not the signed one")
+        signed = words["SignedHeaders"].split(";")
+        if "host" not in signed or any(k.startswith("x-amz-") and k not in signed for k in h):
+            raise Refused(403, "InvalidSignatureException", "Headers that must be signed were not")
+        canonical = "\n".join([
+            self.command, urllib.parse.quote(path, safe="/-_.~"),
+            "&".join("%s=%s" % p for p in sorted((urllib.parse.quote(k, safe="-_.~"), urllib.parse.quote(v, safe="-_.~"))
+                                                 for k, v in query)),
+            "".join("%s:%s\n" % (k, " ".join(h.get(k, "").split())) for k in signed),
+            ";".join(signed), claimed or actual])
+        key = digest(("AWS4" + KEYS[scope[0]]).encode(), scope[1])
+        for part in scope[2:]:
+            key = digest(key, part)
+        text = "\n".join(["AWS4-HMAC-SHA256", when, "/".join(scope[1:]), hashlib.sha256(canonical.encode()).hexdigest()])
+        if not hmac.compare_digest(digest(key, text).hex(), words.get("Signature", "")):
+            raise Refused(403, "InvalidSignatureException", "The request signature we calculated does not match")
+
+    def answer(self, status, body, headers=(), kind="application/json"):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for k, v in dict(headers).items():
+            self.send_header(k, v)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def refuse(self, r, ec2):
+        if ec2:
+            text = "<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors></Response>" % (r.name, escape(r.text))
+            self.answer(r.status, text.encode(), kind="text/xml")
+        else:
+            self.answer(r.status, json.dumps({"Message": r.text}).encode(), {"x-amzn-ErrorType": r.name})
+
+    def send_block(self, data):
+        h = {"x-amz-Data-Length": str(len(data)), "x-amz-Checksum-Algorithm": "SHA256",
+             "x-amz-Checksum": base64.b64encode(hashlib.sha256(data).digest()).decode()}
+        if due("badsum"):
+            data = bytes([data[0] ^ 1]) + data[1:]
+        if due("short"):
+            data = data[:-512]
+        if due("reset"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[:1000])
+            self.close_connection = True
+            return
+        self.answer(200, data, h, "application/octet-stream")
+
+    def route(self, path, query, body):
+        parts = path.strip("/").split("/")
+        q = dict(query)
+        if self.command == "POST" and parts == ["snapshots"]:
+            s = start_snapshot(json.loads(body))
+            self.answer(201, json.dumps({
+                "SnapshotId": s.id, "OwnerId": ACCOUNT, "Status": "pending", "StartTime": s.started,
+                "VolumeSize": s.size, "BlockSize": BLOCK, "Description": s.description,
+                **({"ParentSnapshotId": s.parent} if s.parent else {})}).encode())
+        elif self.command == "POST" and parts[:2] == ["snapshots", "completion"]:
+            h = {k.lower(): v for k, v in self.headers.items()}
+            self.answer(202, json.dumps(complete(parts[2], h)).encode())
+        elif self.command == "PUT" and len(parts) == 4 and parts[2] == "blocks":
+            h = {k.lower(): v for k, v in self.headers.items()}
+            self.answer(201, b"", put_block(parts[1], int(parts[3]), h, body))
+        elif self.command == "GET" and len(parts) == 4 and parts[2] == "blocks":
+            self.send_block(get_block(parts[1], int(parts[3]), q))
+        elif self.command == "GET" and len(parts) == 3 and parts[2] in ("blocks", "changedblocks"):
+            f = list_blocks if parts[2] == "blocks" else list_changes
+            with lock:
+                answer = f(parts[1], q)
+            self.answer(200, json.dumps(answer).encode())
+        else:
+            raise Refused(404, "UnknownOperationException", "There is no such operation")
+
+    def metadata(self, path):
+        """Credentials as an instance (IMDSv2) or a container gets them."""
+        h = {k.lower(): v for k, v in self.headers.items()}
+        with lock:
+            stats["metadata"] += 1
+        if self.command == "PUT" and path == "/latest/api/token" and "x-aws-ec2-metadata-token-ttl-seconds" in h:
+            return self.answer(200, b"metadata-token", kind="text/plain")
+        if path != "/container" and h.get("x-aws-ec2-metadata-token") != "metadata-token":
+            return self.answer(401, b"", kind="text/plain")
+        if path == "/container" and h.get("authorization") != "container-token":
+            return self.answer(401, b"", kind="text/plain")
+        if path.endswith("/security-credentials/"):
+            return self.answer(200, b"role", kind="text/plain")
+        name, secret = next(iter(KEYS.items()))
+        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        self.answer(200, json.dumps({"Code": "Success", "AccessKeyId": name, "SecretAccessKey": secret,
+                                     "Token": "session-token", "Expiration": expires}).encode())
+
+    def serve(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urllib.parse.urlsplit(self.path)
+        query = urllib.parse.parse_qsl(url.query, keep_blank_values=True)
+        ec2 = url.path == "/"
+        if url.path.startswith("/latest/") or url.path == "/container":
+            return self.metadata(url.path)
+        if url.path == "/_stats":
+            return self.answer(200, json.dumps({"stats": stats, "snapshots": [
+                {"id": s.id, "state": s.state, "parent": s.parent, "own": len(s.own), "tags": s.tags}
+                for s in snapshots.values()]}).encode())
+        if delay:
+            time.sleep(delay)
+        with lock:
+            stats[self.command + " " + ("ec2" if ec2 else url.path.strip("/").split("/")[-2 if self.command == "PUT" else -1][:13])] += 1
+        try:
+            if due("silent"):
+                threading.Event().wait(3600)
+            if due("error"):
+                raise Refused(500, "InternalServerException", "An internal error has occurred")
+            if due("throttle"):
+                raise Refused(400, "RequestThrottledException" if not ec2 else "RequestLimitExceeded", "Rate exceeded")
+            self.authorize(url.path, query, body)
+            if ec2:
+                form = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
+                if form.get("Action") not in EC2:
+                    raise Refused(400, "InvalidAction", "The action is not valid")
+                with lock:
+                    text = EC2[form["Action"]](form)
+                self.answer(200, text.encode(), kind="text/xml")
+            else:
+                self.route(url.path, query, body)
+        except Refused as r:
+            self.refuse(r, ec2)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    do_GET = do_POST = do_PUT = serve
+
+
+def main():
+    global page_size, delay
+    args = sys.argv[1:]
+    portfile = args.pop(0)
+    while args:
+        word, value = args.pop(0), args.pop(0)
+        if word == "--fault":
+            kind, n = value.split("=")
+            faults[kind] = int(n)
+        elif word == "--page":
+            page_size = int(value)
+        elif word == "--delay":
+            delay = int(value) / 1000
+        else:
+            sys.exit("ebs_server: unknown word " + word)
+    http.server.ThreadingHTTPServer.request_queue_size = 256
+    http.server.ThreadingHTTPServer.daemon_threads = True
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with open(portfile + ".new", "w") as f:
+        f.write("%d\n" % server.server_address[1])
+    os.rename(portfile + ".new", portfile)
+    server.serve_forever()
+
+
+main()
