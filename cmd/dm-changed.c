@@ -8,13 +8,14 @@
 #include "job/changes.h"
 #include "job/failure.h"
 #include "job/sealing.h"
+#include "repo/site.h"
 
 static void warn(const char *text)
 {
 	err_warn("%s", text);
 }
 
-static void parse(int argc, char **argv, struct changes_opts *o, struct sealing *s)
+static void parse(int argc, char **argv, struct changes_opts *o, struct sealing *s, const char **key)
 {
 	const struct opt opts[] = {
 		{ "since", 's', OPT_LIST, &o->since, "[NAME=]POINT",
@@ -44,6 +45,7 @@ static void parse(int argc, char **argv, struct changes_opts *o, struct sealing 
 		{ "algo", 0, OPT_STR, &o->algo, "NAME", "blake3 or blake2b (blake3)", 0, 0 },
 		{ "jobs", 'j', OPT_U64, &o->threads, "N", "threads of a scan (as many as CPUs)", 1, 256 },
 		SEALING_OUT(s), SEALING_IN(s), SEALING_SESSION(s),
+		{ "key", 'k', OPT_STR, key, "FILE", "key or passphrase of the encrypted site of --against repo:...", 0, 0 },
 		{ "plan", 0, OPT_STR, &o->plan, "NAME", "named in the stream", 0, 0 },
 		{ "workload", 'w', OPT_STR, &o->workload, "NAME", "named in the stream", 0, 0 },
 		{ 0 },
@@ -69,11 +71,15 @@ int main(int argc, char **argv)
 	struct changes_opts opt = { 0 };
 	struct changes c = { 0 };
 	struct sealing seal = { 0 };
+	const char *key = NULL;
 	struct err e = { 0 };
 	struct frame_out *o;
 
 	fd_startup();
-	parse(argc, argv, &opt, &seal);
+	parse(argc, argv, &opt, &seal, &key);
+	/* dm-recover, which is run for the ids, finds it there. */
+	if (key && setenv(SITE_KEY_ENV, key, 1) < 0)
+		opt_die("out of memory");
 	o = sealing_load(&seal, &e) == 0 ? frame_out_new(STDOUT_FILENO, "output", &e) : NULL;
 	if (o)
 		frame_out_seal(o, seal.out);

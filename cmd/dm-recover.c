@@ -6,11 +6,13 @@
 #include "base/opt.h"
 #include "job/recover.h"
 #include "job/sealing.h"
+#include "repo/site.h"
 
 int main(int argc, char **argv)
 {
 	struct recover_how how = { .at = "latest" };
 	struct sealing seal = { 0 };
+	const char *key = NULL;
 	bool ids = false, chunk_ids = false, told;
 	int code;
 	struct err e = { 0 };
@@ -22,6 +24,7 @@ int main(int argc, char **argv)
 		{ "since", 0, OPT_STR, &how.since, "POINT", "only what differs from this checkpoint or root", 0, 0 },
 		{ "ids", 0, OPT_FLAG, &ids, NULL, "identities alone, with those of leaves (for dm-changed --against)", 0, 0 },
 		{ "ids-chunk", 0, OPT_FLAG, &chunk_ids, NULL, "identities of chunks alone", 0, 0 },
+		{ "key", 'k', OPT_STR, &key, "FILE", "key or passphrase of an encrypted site (" SITE_KEY_ENV ")", 0, 0 },
 		SEALING_OUT(&seal), SEALING_SESSION(&seal),
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
 	};
@@ -33,6 +36,7 @@ int main(int argc, char **argv)
 
 	fd_startup();
 	opt_parse(&prog, argc, argv, &args, &n, NULL);
+	site_use_key(key);
 	if (ids && chunk_ids)
 		opt_die("--ids and --ids-chunk exclude each other");
 	how.site = args[0];

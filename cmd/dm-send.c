@@ -12,12 +12,14 @@
 #include "job/emit.h"
 #include "job/failure.h"
 #include "job/sealing.h"
+#include "repo/site.h"
 
 struct args {
 	const char *compress;
 	uint64_t threads, chunk_size;
 	bool all, allow_change, progress, one_way;
 	struct sealing seal;
+	const char *key;
 	char **volume;
 	size_t nvolumes;
 };
@@ -43,6 +45,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 		  "with --one-way: the requests are sealed with this key", 0, 0 },
 		{ "pad", 0, OPT_FLAG, &a->seal.pad, NULL, "hide the lengths of what is sealed", 0, 0 },
 		SEALING_SESSION(&a->seal),
+		{ "key", 'k', OPT_STR, &a->key, "FILE", "key or passphrase of an encrypted site (" SITE_KEY_ENV ")", 0, 0 },
 		{ "progress", 'p', OPT_FLAG, &a->progress, NULL,
 		  "show progress; with --all a terminal shows it anyway", 0, 0 },
 		{ 0 },
@@ -54,6 +57,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 
 	a->chunk_size = CHUNK_MAX;
 	opt_parse(&prog, argc, argv, &a->volume, &a->nvolumes, NULL);
+	site_use_key(a->key);
 	if (!is_pow2(a->chunk_size))
 		opt_die("--chunk-size: not a power of two");
 }

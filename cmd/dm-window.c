@@ -8,6 +8,7 @@
 #include "base/opt.h"
 #include "job/sealing.h"
 #include "job/window.h"
+#include "repo/site.h"
 
 #define SIZE_MOST (UINT64_C(1) << 50)
 
@@ -17,6 +18,7 @@ int main(int argc, char **argv)
 		.window = MIB(32), .interval = MIB(500), .timeout = 600,
 	};
 	struct sealing seal = { 0 };
+	const char *key = NULL;
 	const struct opt opts[] = {
 		{ "acks", 'a', OPT_STR, &o.acks, "FIFO", "read acknowledgements from this FIFO", 0, 0 },
 		{ "window", 'w', OPT_SIZE, &o.window, "SIZE",
@@ -33,6 +35,7 @@ int main(int argc, char **argv)
 		  "do not ask for content that this site holds, by the ids in descriptors", 0, 0 },
 		{ "timeout", 't', OPT_U64, &o.timeout, "SECONDS",
 		  "give up when nothing moves for this long (600)", 1, 86400 },
+		{ "key", 'k', OPT_STR, &key, "FILE", "key or passphrase of an encrypted site (" SITE_KEY_ENV ")", 0, 0 },
 		SEALING_OUT(&seal), SEALING_IN(&seal), SEALING_SESSION(&seal),
 		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress off a terminal too", 0, 0 },
 		{ 0 },
@@ -47,6 +50,7 @@ int main(int argc, char **argv)
 
 	fd_startup();
 	opt_parse(&prog, argc, argv, &args, &nargs, NULL);
+	site_use_key(key);
 	if (!o.window_min)
 		o.window_min = o.window_max ? min64(o.window / 2, o.window_max) : o.window / 2;
 	if (!o.window_max)

@@ -10,10 +10,11 @@
 #include "base/progress.h"
 #include "base/timefmt.h"
 #include "job/apply.h"
+#include "repo/site.h"
 #include "stream/record.h"
 
 struct args {
-	const char *acks;
+	const char *acks, *key;
 	uint64_t threads;
 	bool force, verify_base, progress, json;
 	char **target;
@@ -35,6 +36,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 		  "read a target that nothing proves to hold the base, and compare", 0, 0 },
 		{ "json", 0, OPT_FLAG, &a->json, NULL,
 		  "print a summary as JSON on standard output, no acks there", 0, 0 },
+		{ "key", 'k', OPT_STR, &a->key, "FILE", "key or passphrase of an encrypted site (" SITE_KEY_ENV ")", 0, 0 },
 		{ "progress", 'p', OPT_FLAG, &a->progress, NULL,
 		  "show progress on standard error", 0, 0 },
 		{ 0 },
@@ -46,6 +48,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 	bool to_stdout;
 
 	opt_parse(&prog, argc, argv, &a->target, &a->ntargets, NULL);
+	site_use_key(a->key);
 	to_stdout = a->acks && !strcmp(a->acks, "-");
 	if (to_stdout && a->json)
 		opt_die("--json and --acks - both want standard output");

@@ -21,6 +21,7 @@ int checkpoint_init_main(int argc, char **argv, struct err *e)
 	uint64_t chunk = 0, level = 0;
 	const char *hash = NULL, *index = NULL;
 	struct site_options o = { 0 };
+	bool encrypt = false;
 	char **args;
 	size_t n;
 	const struct opt opts[] = {
@@ -28,6 +29,7 @@ int checkpoint_init_main(int argc, char **argv, struct err *e)
 		{ "hash", 0, OPT_STR, &hash, "NAME", "blake3 or blake2b (blake3)", 0, 0 },
 		{ "level", 0, OPT_U64, &level, "N", "zstd level of what is stored (2)", 1, 19 },
 		{ "index", 0, OPT_STR, &index, "DIR", "keep the index here: an absolute path on a local disk", 0, 0 },
+		{ "encrypt", 0, OPT_FLAG, &encrypt, NULL, "encrypt what is stored, with the key that --key names", 0, 0 },
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
 	};
 	const struct opt_prog prog = {
@@ -40,6 +42,7 @@ int checkpoint_init_main(int argc, char **argv, struct err *e)
 	o.chunk_size = (uint32_t)chunk;
 	o.level = (int)level;
 	o.index_path = index;
+	o.encrypt = encrypt;
 	if (hash) {
 		o.algo = id_algo_parse(hash);
 		if (!id_algo_valid(o.algo))

@@ -1,4 +1,5 @@
-/* dm-checkpoint key: keys in files. */
+/* dm-checkpoint key: keys in files, and those of encrypted sites. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "base/opt.h"
 #include "content/key.h"
 #include "job/checkpoint.h"
+#include "repo/crypt.h"
 
 /* A key of a passphrase: the same on every host, given the same name. */
 static int key_from(const char *from, const char *salt_of, struct key *k, struct err *e)
@@ -41,7 +43,8 @@ static int new_main(int argc, char **argv, struct err *e)
 		opts, 1, 1,
 	};
 
-	checkpoint_opts(&prog, argc, argv, &args, &n);
+	opt_parse(&prog, argc, argv, &args, &n, NULL);
+	err_set_program("dm-checkpoint");
 	if (!from != !salt || (salt && !*salt))
 		opt_die("--from FILE and --salt NAME go together");
 	if (from)
@@ -54,11 +57,195 @@ static int new_main(int argc, char **argv, struct err *e)
 	return rc;
 }
 
+/* ---- keys of a site ---- */
+
+struct slot_change {
+	const struct site *site;
+	const char *name;	/* of the slot to add, or to remove */
+	const char *file;	/* with the secret to add */
+	struct crypt keys;
+	size_t at;		/* slot that was opened */
+	bool rotate;
+};
+
+/* Prove that the key given opens the site: only then are slots changed. */
+static int slots_unlock(struct crypt_slots *slots, struct slot_change *c, struct err *e)
+{
+	struct secret secret;
+	int rc;
+
+	if (!site_key_path())
+		return site_locked(c->site, e);
+	rc = secret_read(site_key_path(), &secret, e);
+	if (rc == 0)
+		rc = crypt_slots_open(slots, &secret, c->site->id, &c->keys, &c->at, e);
+	secret_wipe(&secret);
+	return rc;
+}
+
+static void slot_drop(struct crypt_slots *slots, size_t i)
+{
+	free(slots->v[i].name);
+	memmove(&slots->v[i], &slots->v[i + 1], (slots->n - i - 1) * sizeof(slots->v[0]));
+	slots->n--;
+}
+
+static int slot_add(struct crypt_slots *slots, void *arg, struct err *e)
+{
+	struct slot_change *c = arg;
+	struct secret secret;
+	char *name;
+	int rc;
+
+	if (slots_unlock(slots, c, e) < 0)
+		return -1;
+	name = x_strdup(c->name ? c->name : slots->v[c->at].name);
+	rc = secret_read(c->file, &secret, e);
+	if (rc == 0 && c->rotate)
+		slot_drop(slots, c->at);
+	if (rc == 0)
+		rc = crypt_slot_add(slots, name, &secret, &c->keys, c->site->id, e);
+	secret_wipe(&secret);
+	free(name);
+	return rc;
+}
+
+static int slot_remove(struct crypt_slots *slots, void *arg, struct err *e)
+{
+	struct slot_change *c = arg;
+
+	if (slots_unlock(slots, c, e) < 0)
+		return -1;
+	for (size_t i = 0; i < slots->n; i++) {
+		if (strcmp(slots->v[i].name, c->name))
+			continue;
+		if (slots->n == 1)
+			return err_set(e, DM_NO, "'%s' is the only key: nothing could be read without it",
+			    c->name);
+		slot_drop(slots, i);
+		return 0;
+	}
+	return err_set(e, DM_NO, "there is no key '%s'", c->name);
+}
+
+static int change(const char *path, struct slot_change *c,
+    int (*how)(struct crypt_slots *slots, void *arg, struct err *e), struct err *e)
+{
+	struct site *s = site_open_locked(path, e);
+	int rc = -1;
+
+	if (s) {
+		c->site = s;
+		rc = site_slots_change(s, how, c, e);
+	}
+	key_wipe(&c->keys, sizeof(c->keys));
+	site_close(s);
+	return rc;
+}
+
+static int add_main(int argc, char **argv, struct err *e)
+{
+	struct slot_change c = { .name = NULL };
+	char **args;
+	size_t n;
+	const struct opt opts[] = {
+		{ "new-key", 0, OPT_STR, &c.file, "FILE", "key or passphrase to add (required)", 0, 0 },
+		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-checkpoint key add", "--new-key FILE SITE NAME",
+		"Let another key or passphrase open the site.", opts, 2, 2,
+	};
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	if (!c.file)
+		opt_die("--new-key is required");
+	c.name = args[1];
+	return change(args[0], &c, slot_add, e);
+}
+
+static int rotate_main(int argc, char **argv, struct err *e)
+{
+	struct slot_change c = { .rotate = true };
+	char **args;
+	size_t n;
+	const struct opt opts[] = {
+		{ "new-key", 0, OPT_STR, &c.file, "FILE", "key or passphrase to use from now on (required)", 0, 0 },
+		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-checkpoint key rotate", "--new-key FILE SITE",
+		"Replace the key that --key names by another.", opts, 1, 1,
+	};
+	int rc;
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	if (!c.file)
+		opt_die("--new-key is required");
+	rc = change(args[0], &c, slot_add, e);
+	if (rc == 0)
+		err_warn("the old key opens %s no more; whoever copied its config or the keys in it "
+		    "while it did can still read what is stored: to revoke that, copy the "
+		    "checkpoints to a new site", args[0]);
+	return rc;
+}
+
+static int remove_main(int argc, char **argv, struct err *e)
+{
+	const struct opt opts[] = { { NULL, 0, 0, NULL, NULL, NULL, 0, 0 } };
+	const struct opt_prog prog = {
+		"dm-checkpoint key remove", "SITE NAME", "Let a key open the site no more.", opts, 2, 2,
+	};
+	struct slot_change c = { .name = NULL };
+	char **args;
+	size_t n;
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	c.name = args[1];
+	return change(args[0], &c, slot_remove, e);
+}
+
+static int list_main(int argc, char **argv, struct err *e)
+{
+	struct crypt_slots slots = { .n = 0 };
+	bool json = false;
+	const struct opt opts[] = {
+		{ "json", 0, OPT_FLAG, &json, NULL, "as one JSON array", 0, 0 },
+		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-checkpoint key list", "SITE", "List the keys that open the site.", opts, 1, 1,
+	};
+	json_t *a = json_array();
+	struct site *s;
+	char **args;
+	size_t n;
+	int rc;
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	s = site_open_locked(args[0], e);
+	rc = s ? site_slots_read(s, &slots, e) : -1;
+	for (size_t i = 0; rc == 0 && i < slots.n; i++) {
+		const char *kind = slots.v[i].phrase ? "passphrase" : "file";
+
+		json_array_append_new(a, json_pack("{s:s, s:s}", "name", slots.v[i].name, "kind", kind));
+		if (!json)
+			printf("%-16s  %s\n", slots.v[i].name, kind);
+	}
+	if (rc == 0 && json)
+		rc = checkpoint_print(json_incref(a), e);
+	json_decref(a);
+	crypt_slots_free(&slots);
+	site_close(s);
+	return rc ? rc : checkpoint_flush(e);
+}
+
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv, struct err *e);
 } commands[] = {
-	{ "new", new_main },
+	{ "new", new_main }, { "list", list_main }, { "add", add_main },
+	{ "rotate", rotate_main }, { "remove", remove_main },
 };
 
 int checkpoint_key_main(int argc, char **argv, struct err *e)

@@ -2,12 +2,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/opt.h"
 #include "job/checkpoint.h"
 
 void checkpoint_opts(const struct opt_prog *prog, int argc, char **argv, char ***args, size_t *n)
 {
-	opt_parse(prog, argc, argv, args, n, NULL);
+	struct opt_prog with_key = *prog;
+	const char *key = NULL;
+	struct opt *opts;
+	size_t count = 0;
+
+	while (prog->opts[count].name)
+		count++;
+	opts = x_array(count + 2, sizeof(*opts));
+	memcpy(opts, prog->opts, count * sizeof(*opts));
+	opts[count] = (struct opt){ "key", 'k', OPT_STR, &key, "FILE",
+		"key or passphrase of an encrypted site (" SITE_KEY_ENV ")", 0, 0 };
+	with_key.opts = opts;
+	opt_parse(&with_key, argc, argv, args, n, NULL);
+	free(opts);
+	if (key)
+		site_use_key(key);
 	err_set_program("dm-checkpoint");
 }
 

@@ -31,8 +31,8 @@ static int verify_json(const struct verify_report *r, int algo, struct err *e)
 		json_array_append_new(loss, json_pack("{s:s, s:I, s:s, s:s}",
 		    "workload", r->loss[i].workload, "seq", (json_int_t)r->loss[i].seq,
 		    "disk", r->loss[i].disk, "why", r->loss[i].why));
-	return checkpoint_print(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
-	    "ok", r->ndamage == 0 && r->nloss == 0,
+	return checkpoint_print(json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+	    "ok", r->ndamage == 0 && r->nloss == 0, "locked", r->locked,
 	    "packs", (json_int_t)r->packs, "records", (json_int_t)r->records,
 	    "bytes", (json_int_t)r->bytes, "checkpoints", (json_int_t)r->checkpoints,
 	    "outside", (json_int_t)r->outside, "damaged", damage, "affected", loss), e);
@@ -56,6 +56,9 @@ static int verify_text(const struct verify_report *r, int algo, struct err *e)
 	printf("%llu records in %llu packs, %s read; %llu checkpoints\n",
 	    (unsigned long long)r->records, (unsigned long long)r->packs,
 	    size_format(r->bytes, bytes), (unsigned long long)r->checkpoints);
+	if (r->locked)
+		printf("encrypted, and no key was given: stored bytes were compared with their checks, "
+		    "checkpoints not looked at\n");
 	if (r->outside)
 		printf("%llu disks are not in the chunk store and were not read\n",
 		    (unsigned long long)r->outside);
@@ -82,7 +85,7 @@ int checkpoint_verify_main(int argc, char **argv, struct err *e)
 	};
 
 	checkpoint_opts(&prog, argc, argv, &args, &n);
-	s = site_open(args[0], e);
+	s = site_open_locked(args[0], e);
 	if (!s)
 		return -1;
 	line = progress_new("verify", progress);
@@ -98,6 +101,14 @@ int checkpoint_verify_main(int argc, char **argv, struct err *e)
 	return rc;
 }
 
+/* How many bytes of checkpoints one stored byte stands for. */
+static json_t *ratio(const struct store_stats *st)
+{
+	if (st->locked || !st->pack_bytes)
+		return json_null();
+	return json_real((double)st->logical / (double)st->pack_bytes);
+}
+
 static int stats_json(const struct store_stats *st, struct err *e)
 {
 	json_t *types = json_object();
@@ -107,7 +118,11 @@ static int stats_json(const struct store_stats *st, struct err *e)
 		    "records", (json_int_t)st->type[t].records,
 		    "stored", (json_int_t)st->type[t].stored,
 		    "plain", (json_int_t)st->type[t].plain));
-	return checkpoint_print(json_pack("{s:I, s:I, s:o, s:I, s:I, s:i}",
+	return checkpoint_print(json_pack("{s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:i}",
+	    "logical", st->locked ? json_null() : json_integer((json_int_t)st->logical),
+	    "unique", (json_int_t)st->unique, "stored", (json_int_t)st->pack_bytes,
+	    "checkpoints", (json_int_t)st->checkpoints, "disks", (json_int_t)st->disks,
+	    "ratio", ratio(st),
 	    "packs", (json_int_t)st->packs, "pack_bytes", (json_int_t)st->pack_bytes,
 	    "types", types, "doomed", (json_int_t)st->doomed,
 	    "doomed_bytes", (json_int_t)st->doomed_bytes, "depth_max", (int)st->depth_max), e);
@@ -115,8 +130,13 @@ static int stats_json(const struct store_stats *st, struct err *e)
 
 static int stats_text(const struct store_stats *st, struct err *e)
 {
-	char a[16], b[16];
+	char a[16], b[16], c[16];
 
+	if (!st->locked && st->pack_bytes)
+		printf("logical %s (%llu checkpoints, %llu disks), unique %s, stored %s, ratio %.1f\n\n",
+		    size_format(st->logical, a), (unsigned long long)st->checkpoints,
+		    (unsigned long long)st->disks, size_format(st->unique, b),
+		    size_format(st->pack_bytes, c), (double)st->logical / (double)st->pack_bytes);
 	printf("%-8s  %10s  %10s  %10s\n", "TYPE", "RECORDS", "STORED", "PLAIN");
 	for (int t = REC_CHUNK; t <= REC_ROOT; t++)
 		printf("%-8s  %10llu  %10s  %10s\n", type_name[t],
@@ -145,7 +165,7 @@ int checkpoint_stats_main(int argc, char **argv, struct err *e)
 	};
 
 	checkpoint_opts(&prog, argc, argv, &args, &n);
-	s = site_open(args[0], e);
+	s = site_open_locked(args[0], e);
 	if (!s)
 		return -1;
 	rc = stats_count(s, &st, e);
@@ -167,7 +187,7 @@ int checkpoint_reindex_main(int argc, char **argv, struct err *e)
 	int rc;
 
 	checkpoint_opts(&prog, argc, argv, &args, &n);
-	s = site_open(args[0], e);
+	s = site_open_locked(args[0], e);
 	if (!s)
 		return -1;
 	rc = index_remake(s, e);

@@ -9,6 +9,7 @@
 #include "base/timefmt.h"
 #include "repo/catalog_dir.h"
 #include "repo/catalog_record.h"
+#include "repo/crypt.h"
 
 void checkpoint_free(struct checkpoint *c)
 {
@@ -61,12 +62,15 @@ static struct checkpoint *read_fd(struct site *s, int fd, const char *workload, 
 {
 	struct checkpoint *c;
 	size_t len;
-	char *text = fd_slurp(fd, RECORD_MAX, &len);
+	char *text = fd_slurp(fd, RECORD_MAX, &len), place[CATALOG_PLACE];
 
 	if (!text) {
 		err_sys(e, errno == EFBIG ? DM_BAD : DM_ENV, errno, "read");
 		return NULL;
 	}
+	text = crypt_text_open(s, catalog_place(place, workload, seq), text, &len, e);
+	if (!text)
+		return NULL;
 	c = checkpoint_parse(text, len, e);
 	free(text);
 	if (c && check_place(s, c, workload, seq, e)) {

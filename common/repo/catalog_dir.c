@@ -164,3 +164,9 @@ int catalog_seqs(struct site *s, const char *workload, uint64_t **out, size_t *n
 	*n = list.n;
 	return 0;
 }
+
+char *catalog_place(char place[CATALOG_PLACE], const char *workload, uint64_t seq)
+{
+	snprintf(place, CATALOG_PLACE, "checkpoint %s/%llu", workload, (unsigned long long)seq);
+	return place;
+}

@@ -11,6 +11,7 @@
 #include "base/lock.h"
 #include "repo/catalog_dir.h"
 #include "repo/catalog_record.h"
+#include "repo/crypt.h"
 
 static int already_there(struct site *s, const struct checkpoint *c, struct err *e)
 {
@@ -50,22 +51,28 @@ static char *record_text(const struct checkpoint *c, struct err *e)
 
 int catalog_commit(struct site *s, const struct checkpoint *c, struct err *e)
 {
-	char name[CATALOG_NAME], *text;
+	char name[CATALOG_NAME], place[CATALOG_PLACE], *text;
+	struct buf b = { 0 };
 	int dir, rc;
 
 	text = record_text(c, e);
 	if (!text)
 		return -1;
+	if (crypt_text_seal(s, catalog_place(place, c->workload, c->seq), text, &b, e) < 0) {
+		free(text);
+		return -1;
+	}
 	dir = catalog_dir(s, c->workload, true, e);
 	if (dir < 0) {
 		rc = err_set(e, DM_ENV, "%s/catalog/%s vanished", s->path, c->workload);
 		goto out;
 	}
-	rc = durable_create(dir, catalog_name(name, c->seq, ".json"), text, strlen(text), e);
+	rc = durable_create(dir, catalog_name(name, c->seq, ".json"), b.p, b.len, e);
 	if (rc == 1)
 		rc = already_there(s, c, e);
 	fd_close(dir);
 out:
+	buf_free(&b);
 	free(text);
 	return rc;
 }

@@ -82,7 +82,7 @@ static bool frags_inside(const struct layer *y, uint32_t bytes)
 	return sum == bytes;
 }
 
-static int open_overlay(struct chain *c, struct layer *y, const struct record *r, const struct loc *l,
+static int open_overlay(struct chain *c, struct layer *y, const struct record *r, struct loc *l,
     struct err *e)
 {
 	unsigned n = leaf_count(c->st->site->chunk_size, r->plain);

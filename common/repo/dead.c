@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +12,9 @@
 #include "base/bytes.h"
 #include "base/durable.h"
 #include "base/fdio.h"
+#include "repo/catalog_dir.h"
 #include "repo/catalog_record.h"
+#include "repo/crypt.h"
 
 /* DIR/NAME.NNNNNN.raw, absolute? */
 static bool is_checkpoint_path(const char *path, const char *disk)
@@ -54,16 +57,32 @@ static int delete_point(const struct checkpoint_disk *d, struct err *e)
 	return rc;
 }
 
-static int clear_record(int dir, const char *name, struct err *e)
+/* A record here is WORKLOAD.SEQ.json, and sealed for its place in the catalog. */
+static char *dead_place(char place[CATALOG_PLACE], const char *name)
+{
+	size_t len = strlen(name);
+	char *seq;
+
+	snprintf(place, CATALOG_PLACE, "checkpoint %.*s",
+	    (int)(len > 5 && !strcmp(name + len - 5, ".json") ? len - 5 : len), name);
+	seq = strrchr(place, '.');
+	if (seq)
+		*seq = '/';
+	return place;
+}
+
+static int clear_record(const struct site *s, int dir, const char *name, struct err *e)
 {
 	struct checkpoint *c = NULL;
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), rc = 0;
 	size_t len;
-	char *text = fd < 0 ? NULL : fd_slurp(fd, RECORD_MAX, &len);
+	char *text = fd < 0 ? NULL : fd_slurp(fd, RECORD_MAX, &len), place[CATALOG_PLACE];
 
 	if (!text)
 		rc = err_sys(e, DM_ENV, errno, "%s", name);
 	else
+		text = crypt_text_open(s, dead_place(place, name), text, &len, e);
+	if (text)
 		c = checkpoint_parse(text, len, e);
 	for (size_t i = 0; c && rc == 0 && i < c->ndisks; i++)
 		rc = delete_point(&c->disk[i], e);
@@ -87,7 +106,7 @@ int dead_clear(struct site *s, struct err *e)
 	}
 	while (rc == 0 && (de = readdir(d)))
 		if (de->d_name[0] != '.')
-			rc = clear_record(fd, de->d_name, e);
+			rc = clear_record(s, fd, de->d_name, e);
 	if (rc)
 		err_prefix(e, "%s/dead", s->path);
 	closedir(d);

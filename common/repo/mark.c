@@ -30,8 +30,11 @@ bool mark_has(const struct mark *m, uint64_t ordinal)
  * 2: there is none. */
 static int mark_id(struct mark *m, const struct id *id, struct index_entry *en, struct err *e)
 {
-	int rc = index_find(m->st->index, id, en, e);
+	struct id name;
+	int rc;
 
+	crypt_id(m->st->site, id, &name);
+	rc = index_find(m->st->index, &name, en, e);
 	if (rc <= 0)
 		return rc < 0 ? -1 : 2;
 	if (en->ordinal >= m->n)

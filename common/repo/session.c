@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/timefmt.h"
 #include "repo/session_priv.h"
+#include "repo/crypt.h"
 #include "repo/session_text.h"
 
 char *session_lock_path(char out[SESSION_PATH], const char *name)
@@ -95,6 +96,11 @@ struct session *session_read(struct site *s, const char *name, struct err *e)
 		return NULL;
 	}
 	fd_close(fd);
+	text = crypt_text_open(s, path, text, &len, e);
+	if (!text) {
+		err_prefix(e, "%s/%s", s->path, path);
+		return NULL;
+	}
 	se = session_parse(text, len, s->algo, e);
 	free(text);
 	if (!se) {
@@ -110,11 +116,16 @@ struct session *session_read(struct site *s, const char *name, struct err *e)
 int session_save(struct site *s, struct session *se, struct err *e)
 {
 	char path[SESSION_PATH], *text = session_text(se, s->algo, e);
+	struct buf b = { 0 };
 	int r;
 
 	if (!text)
 		return -1;
-	r = durable_replace(s->dir, session_state_path(path, se->name), text, strlen(text), e);
+	session_state_path(path, se->name);
+	r = crypt_text_seal(s, path, text, &b, e);
+	if (!r)
+		r = durable_replace(s->dir, path, b.p, b.len, e);
+	buf_free(&b);
 	free(text);
 	return r;
 }

@@ -12,7 +12,9 @@
 #include "base/bytes.h"
 #include "base/durable.h"
 #include "base/fdio.h"
+#include "base/lock.h"
 #include "content/codec.h"
+#include "repo/crypt.h"
 
 #define SITE_FORMAT 1
 #define SITE_CONFIG "config"
@@ -36,11 +38,38 @@ static int make_reserve(int dir, struct err *e)
 	return 0;
 }
 
-static char *config_text(const struct site_options *o, const uint8_t id[16])
+/* New keys, wrapped by the secret that was named. */
+static json_t *encryption_new(const uint8_t id[16], struct err *e)
 {
+	struct crypt_slots slots = { .n = 0 };
+	struct secret secret;
+	struct crypt c;
+	json_t *j = NULL;
+
+	if (!site_key_path()) {
+		err_set(e, DM_USAGE, "--encrypt needs a key: --key FILE, or %s", SITE_KEY_ENV);
+		return NULL;
+	}
+	if (secret_read(site_key_path(), &secret, e) == 0) {
+		key_random(&c.data);
+		key_random(&c.ids);
+		if (crypt_slot_add(&slots, "first", &secret, &c, id, e) == 0)
+			j = crypt_slots_json(&slots);
+	}
+	key_wipe(&c, sizeof(c));
+	secret_wipe(&secret);
+	crypt_slots_free(&slots);
+	return j;
+}
+
+static char *config_text(const struct site_options *o, const uint8_t id[16], struct err *e)
+{
+	json_t *j, *encryption = NULL;
 	char hex[33];
-	json_t *j;
 	char *text;
+
+	if (o->encrypt && !(encryption = encryption_new(id, e)))
+		return NULL;
 
 	hex_put(hex, id, 16);
 	j = json_pack("{s:i, s:s, s:I, s:s, s:i, s:[]}", "format", SITE_FORMAT, "id", hex,
@@ -51,8 +80,14 @@ static char *config_text(const struct site_options *o, const uint8_t id[16])
 		json_object_set_new(j, "index", json_string(o->index_path));
 	if (j && o->index_map)
 		json_object_set_new(j, "index_map", json_integer((json_int_t)o->index_map));
+	if (j && encryption) {
+		json_array_append_new(json_object_get(j, "features"), json_string(CRYPT_FEATURE));
+		json_object_set_new(j, "encryption", encryption);
+	}
 	text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 	json_decref(j);
+	if (!text)
+		err_set(e, DM_ENV, "out of memory");
 	return text;
 }
 
@@ -106,11 +141,9 @@ int site_init(const char *path, const struct site_options *o, struct err *e)
 		err_sys(e, DM_ENV, errno, "getrandom");
 		goto out;
 	}
-	text = config_text(o, id);
-	if (!text) {
-		err_set(e, DM_ENV, "out of memory");
+	text = config_text(o, id, e);
+	if (!text)
 		goto out;
-	}
 	/* The config makes it a site, so it comes last. */
 	r = durable_create(dir, SITE_CONFIG, text, strlen(text), e);
 	if (r == 1)
@@ -119,6 +152,63 @@ out:
 	free(text);
 	fd_close(dir);
 	return r;
+}
+
+static const char *key_path;
+
+void site_use_key(const char *path)
+{
+	key_path = path;
+}
+
+const char *site_key_path(void)
+{
+	const char *env = getenv(SITE_KEY_ENV);
+
+	return key_path ? key_path : env && *env ? env : NULL;
+}
+
+int site_locked(const struct site *s, struct err *e)
+{
+	return err_set(e, DM_NO, "%s is encrypted: give its key with --key FILE, or name the file in %s",
+	    s->path, SITE_KEY_ENV);
+}
+
+static int site_unlock(struct site *s, const json_t *config, struct err *e)
+{
+	struct crypt_slots slots = { .n = 0 };
+	struct secret secret;
+	struct crypt c = { { { 0 } }, { { 0 } } };
+	size_t at;
+	int rc = -1;
+
+	if (crypt_slots_parse(json_object_get(config, "encryption"), &slots, e) == 0 &&
+	    secret_read(site_key_path(), &secret, e) == 0) {
+		rc = crypt_slots_open(&slots, &secret, s->id, &c, &at, e);
+		secret_wipe(&secret);
+	}
+	if (rc == 0) {
+		s->crypt = x_alloc(sizeof(*s->crypt));
+		*s->crypt = c;
+	} else {
+		err_prefix(e, "%s", s->path);
+	}
+	key_wipe(&c, sizeof(c));
+	crypt_slots_free(&slots);
+	return rc;
+}
+
+static int features_read(struct site *s, const json_t *features, struct err *e)
+{
+	for (size_t i = 0; i < json_array_size(features); i++) {
+		const char *name = json_string_value(json_array_get(features, i));
+
+		if (!name || strcmp(name, CRYPT_FEATURE))
+			return err_set(e, DM_BAD, "it uses the feature '%s', unknown to this version",
+			    name ? name : "?");
+		s->sealed = true;
+	}
+	return 0;
 }
 
 static int config_read(struct site *s, const json_t *j, struct err *e)
@@ -131,10 +221,8 @@ static int config_read(struct site *s, const json_t *j, struct err *e)
 
 	if (format != SITE_FORMAT)
 		return err_set(e, DM_BAD, "format %lld is not known to this version", (long long)format);
-	if (json_array_size(features))
-		return err_set(e, DM_BAD, "it uses the feature '%s', unknown to this version",
-		    json_string_value(json_array_get(features, 0)) ?
-		    json_string_value(json_array_get(features, 0)) : "?");
+	if (features_read(s, features, e))
+		return -1;
 	id = json_string_value(json_object_get(j, "id"));
 	if (!id || hex_get(id, s->id, 16))
 		return err_set(e, DM_BAD, "its id is not 32 hexadecimal digits");
@@ -162,50 +250,126 @@ static int config_read(struct site *s, const json_t *j, struct err *e)
 	return 0;
 }
 
-struct site *site_open(const char *path, struct err *e)
+static json_t *config_load(struct site *s, struct err *e)
+{
+	json_error_t je;
+	json_t *j = NULL;
+	char *text = NULL;
+	size_t len;
+	int fd = openat(s->dir, SITE_CONFIG, O_RDONLY | O_CLOEXEC);
+
+	if (fd == -1 && errno == ENOENT)
+		err_set(e, DM_NO, "%s is not a site: make one with 'dm-checkpoint init %s'", s->path,
+		    s->path);
+	else if (fd == -1 || !(text = fd_slurp(fd, SITE_CONFIG_MAX, &len)))
+		err_sys(e, DM_ENV, errno, "read %s/config", s->path);
+	else if (!(j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je)))
+		err_set(e, DM_BAD, "%s/config: line %d: %s", s->path, je.line, je.text);
+	free(text);
+	fd_close(fd);
+	return j;
+}
+
+struct site *site_open_locked(const char *path, struct err *e)
 {
 	struct site *s = x_alloc(sizeof *s);
 	json_t *j = NULL;
-	json_error_t je;
-	char *text = NULL;
-	size_t len;
-	int fd = -1;
 
 	s->path = x_strdup(path);
 	s->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dir != -1)
-		fd = openat(s->dir, SITE_CONFIG, O_RDONLY | O_CLOEXEC);
-	if (fd == -1) {
-		if (errno == ENOENT || errno == ENOTDIR)
-			err_set(e, DM_NO, "%s is not a site: make one with 'dm-checkpoint init %s'", path, path);
-		else
-			err_sys(e, DM_ENV, errno, "open %s", path);
+		j = config_load(s, e);
+	else if (errno == ENOENT || errno == ENOTDIR)
+		err_set(e, DM_NO, "%s is not a site: make one with 'dm-checkpoint init %s'", path, path);
+	else
+		err_sys(e, DM_ENV, errno, "open %s", path);
+	if (!j)
 		goto fail;
-	}
-	text = fd_slurp(fd, SITE_CONFIG_MAX, &len);
-	if (!text) {
-		err_sys(e, DM_ENV, errno, "read %s/config", path);
-		goto fail;
-	}
-	j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
-	if (!j) {
-		err_set(e, DM_BAD, "%s/config: line %d: %s", path, je.line, je.text);
-		goto fail;
-	}
 	if (config_read(s, j, e)) {
 		err_prefix(e, "%s/config", path);
 		goto fail;
 	}
+	if (s->sealed && site_key_path() && site_unlock(s, j, e))
+		goto fail;
 	json_decref(j);
-	free(text);
-	fd_close(fd);
 	return s;
 fail:
 	json_decref(j);
-	free(text);
-	fd_close(fd);
 	site_close(s);
 	return NULL;
+}
+
+struct site *site_open(const char *path, struct err *e)
+{
+	struct site *s = site_open_locked(path, e);
+
+	if (!s || !s->sealed || s->crypt)
+		return s;
+	site_locked(s, e);
+	site_close(s);
+	return NULL;
+}
+
+/* ---- keys ---- */
+
+int site_slots_read(struct site *s, struct crypt_slots *slots, struct err *e)
+{
+	json_t *j = config_load(s, e);
+	int rc;
+
+	slots->n = 0;
+	if (!j)
+		return -1;
+	rc = s->sealed ? crypt_slots_parse(json_object_get(j, "encryption"), slots, e) :
+	    err_set(e, DM_NO, "%s is not encrypted", s->path);
+	json_decref(j);
+	return rc;
+}
+
+/* Whoever changes the config holds this file. */
+static int config_lock(struct site *s, struct err *e)
+{
+	int fd = openat(s->dir, "config.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(e, DM_ENV, errno, "%s/config.lock", s->path);
+	if (lock_wait(fd, LOCK_EXCLUSIVE, e) == 0)
+		return fd;
+	fd_close(fd);
+	return -1;
+}
+
+static int slots_write(struct site *s, const struct crypt_slots *slots, struct err *e)
+{
+	json_t *j = config_load(s, e);
+	char *text = NULL;
+	int rc = -1;
+
+	if (!j)
+		return -1;
+	json_object_set_new(j, "encryption", crypt_slots_json(slots));
+	text = json_dumps(j, JSON_INDENT(2));
+	if (text)
+		rc = durable_replace(s->dir, SITE_CONFIG, text, strlen(text), e);
+	else
+		err_set(e, DM_ENV, "out of memory");
+	free(text);
+	json_decref(j);
+	return rc;
+}
+
+int site_slots_change(struct site *s, int (*change)(struct crypt_slots *slots, void *arg, struct err *e),
+    void *arg, struct err *e)
+{
+	struct crypt_slots slots = { .n = 0 };
+	int fd = config_lock(s, e), rc;
+
+	if (fd < 0)
+		return -1;
+	rc = site_slots_read(s, &slots, e) || change(&slots, arg, e) || slots_write(s, &slots, e) ? -1 : 0;
+	crypt_slots_free(&slots);
+	fd_close(fd);
+	return rc;
 }
 
 void site_close(struct site *s)
@@ -213,6 +377,9 @@ void site_close(struct site *s)
 	if (!s)
 		return;
 	fd_close(s->dir);
+	if (s->crypt)
+		key_wipe(s->crypt, sizeof(*s->crypt));
+	free(s->crypt);
 	free(s->index_path);
 	free(s->path);
 	free(s);

@@ -18,6 +18,8 @@ struct site {
 	int level;		/* zstd level for stored chunks */
 	char *index_path;	/* of the LMDB environment */
 	uint64_t index_map;	/* bytes its map has at first; it grows */
+	bool sealed;		/* it is encrypted at rest (crypt.h) */
+	struct crypt *crypt;	/* its keys; NULL: plain, or locked */
 };
 
 struct site_options {
@@ -26,11 +28,30 @@ struct site_options {
 	int level;		/* 0: CODEC_LEVEL */
 	const char *index_path;	/* NULL: inside the site */
 	uint64_t index_map;	/* 0: 256 MiB */
+	bool encrypt;		/* with the key of site_use_key */
 };
 /* DM_NO when a site is there already. */
 int site_init(const char *path, const struct site_options *o, struct err *e);
 /* DM_NO when there is none, DM_BAD when its config is not understood. */
 struct site *site_open(const char *path, struct err *e);
 void site_close(struct site *s);
+
+/* Encrypted sites are opened with the secret in the file that was named here,
+ * else in the one that DM_KEY_FILE names.  site_open refuses (DM_NO) without
+ * it, or with one that opens no slot; site_open_locked goes on without any:
+ * what lies there can be counted and checked, and not understood. */
+#define SITE_KEY_ENV "DM_KEY_FILE"
+void site_use_key(const char *path);
+const char *site_key_path(void);	/* NULL: none was named */
+struct site *site_open_locked(const char *path, struct err *e);
+int site_locked(const struct site *s, struct err *e);	/* *e says so; -1 */
+
+/* Key slots: read, change and write them back, one at a time (DM_NO: not an
+ * encrypted site). */
+struct crypt_slots;
+int site_slots_change(struct site *s, int (*change)(struct crypt_slots *slots, void *arg, struct err *e),
+    void *arg, struct err *e);
+/* A look at them. */
+int site_slots_read(struct site *s, struct crypt_slots *slots, struct err *e);
 
 #endif

@@ -1,8 +1,10 @@
 #include "repo/stats.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
+#include "repo/catalog.h"
 #include "repo/index.h"
 
 #define ROWS 4096u
@@ -36,6 +38,25 @@ static int count_rows(struct index *ix, struct store_stats *out, struct err *e)
 	return rc;
 }
 
+static int count_checkpoints(struct site *s, struct store_stats *out, struct err *e)
+{
+	struct checkpoint **v;
+	size_t n;
+
+	if (catalog_list(s, NULL, &v, &n, e))
+		return -1;
+	out->checkpoints = n;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < v[i]->ndisks; k++) {
+			if (!v[i]->disk[k].has_root || strncmp(v[i]->disk[k].point, "root:", 5))
+				continue;
+			out->disks++;
+			out->logical += v[i]->disk[k].size;
+		}
+	catalog_list_free(v, n);
+	return 0;
+}
+
 int stats_count(struct site *s, struct store_stats *out, struct err *e)
 {
 	struct index *ix = index_open(s, e);
@@ -43,7 +64,7 @@ int stats_count(struct site *s, struct store_stats *out, struct err *e)
 	size_t n;
 	int rc;
 
-	*out = (struct store_stats){ 0 };
+	*out = (struct store_stats){ .packs = 0 };
 	if (!ix)
 		return -1;
 	rc = index_packs(ix, &p, &n, e);
@@ -55,5 +76,7 @@ int stats_count(struct site *s, struct store_stats *out, struct err *e)
 		rc = count_rows(ix, out, e);
 	}
 	index_close(ix);
-	return rc;
+	out->unique = out->type[REC_CHUNK].plain + out->type[REC_OVERLAY].plain;
+	out->locked = s->sealed && !s->crypt;
+	return rc || out->locked ? rc : count_checkpoints(s, out, e);
 }

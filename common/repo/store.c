@@ -119,12 +119,12 @@ uint64_t store_added(const struct store *st)
 	return atomic_load(&((struct store *)st)->added);
 }
 
-static bool find_pending(struct store *st, const struct id *id, struct loc *l)
+static bool find_pending(struct store *st, const struct id *name, struct loc *l)
 {
 	const struct pending_slot *s;
 
 	pthread_mutex_lock(&st->lock);
-	s = pending_find(&st->pending, id);
+	s = pending_find(&st->pending, name);
 	if (s) {
 		l->in = s->in;
 		l->in->refs++;
@@ -141,16 +141,18 @@ static bool find_pending(struct store *st, const struct id *id, struct loc *l)
 int store_known(struct store *st, const struct id *id, bool *doomed, struct err *e)
 {
 	struct index_entry en;
+	struct id name;
 	bool pending;
 	int r;
 
 	*doomed = false;
+	crypt_id(st->site, id, &name);
 	pthread_mutex_lock(&st->lock);
-	pending = pending_find(&st->pending, id);
+	pending = pending_find(&st->pending, &name);
 	pthread_mutex_unlock(&st->lock);
 	if (pending)
 		return 1;
-	r = index_find(st->index, id, &en, e);
+	r = index_find(st->index, &name, &en, e);
 	if (r > 0 && !en.doomed && en.type == REC_OVERLAY) {
 		r = chain_stands(st, id, e);
 		*doomed = r == 0;
@@ -168,24 +170,40 @@ int store_has(struct store *st, const struct id *id, struct err *e)
 	return store_known(st, id, &doomed, e);
 }
 
+/* What was found, as a plain site would have it. */
+static int found(struct store *st, const struct id *id, struct loc *l)
+{
+	uint32_t more = crypt_overhead(st->site, l->en.type);
+
+	l->id = *id;
+	l->disk_len = l->en.len;
+	/* A shorter one is damaged, which shows when it is opened. */
+	l->en.len = l->en.len < RECORD_HEADER + more ? RECORD_HEADER : l->en.len - more;
+	return 1;
+}
+
 /* A pack may vanish between the look-up and the opening: prune moved its
  * records, and the index knows where. */
 int store_locate(struct store *st, const struct id *id, struct loc *l, struct err *e)
 {
 	struct err why = { 0 };
+	struct id name;
 	int r;
 
 	*l = (struct loc){ .fd = -1 };
+	if (st->site->sealed && !st->site->crypt)
+		return site_locked(st->site, e);
+	crypt_id(st->site, id, &name);
 	for (int attempt = 0; attempt < 3; attempt++) {
 		why = (struct err){ 0 };
-		if (find_pending(st, id, l))
-			return 1;
-		r = index_find(st->index, id, &l->en, e);
+		if (find_pending(st, &name, l))
+			return found(st, id, l);
+		r = index_find(st->index, &name, &l->en, e);
 		if (r <= 0)
 			return r;
 		l->fd = pack_cache_get(&st->cache, st->site, st->index, l->en.pack, &why);
 		if (l->fd != -1)
-			return 1;
+			return found(st, id, l);
 		if (why.code != DM_NO)
 			break;
 	}
@@ -210,21 +228,49 @@ void store_release(struct store *st, struct loc *l)
 	} else if (l->fd != -1) {
 		pack_cache_put(&st->cache, l->fd);
 	}
+	free(l->opened);
+	l->opened = NULL;
 	l->in = NULL;
 	l->fd = -1;
 }
 
-int store_pread(struct store *st, const struct loc *l, uint32_t off, void *p, uint32_t len, struct err *e)
+static int pread_record(struct store *st, const struct loc *l, uint32_t off, void *p, uint32_t len,
+    struct err *e)
 {
-	ssize_t n;
+	ssize_t n = fd_pread_full(l->fd, p, len, (uint64_t)l->en.off + off);
 
-	if (off > l->en.len || len > l->en.len - off)
-		return err_set(e, DM_BAD, "%s: a record is shorter than its content", st->site->path);
-	n = fd_pread_full(l->fd, p, len, (uint64_t)l->en.off + off);
 	if (n < 0)
 		return err_sys(e, DM_ENV, errno, "%s: read a pack", st->site->path);
 	if ((uint32_t)n < len)
 		return err_set(e, DM_BAD, "%s: a pack is cut short", st->site->path);
+	return 0;
+}
+
+/* All of a sealed record is needed to believe any of it. */
+static int open_record(struct store *st, struct loc *l, struct err *e)
+{
+	uint32_t len = l->disk_len;
+	uint8_t *p = x_try(len, 1, e);
+
+	if (p && pread_record(st, l, 0, p, len, e) == 0 &&
+	    crypt_record_open(st->site, &l->id, p, &len, e) == 0 && len == l->en.len) {
+		l->opened = p;
+		return 0;
+	}
+	free(p);
+	err_set(e, DM_BAD, "a record has a wrong length");
+	return err_prefix(e, "%s", st->site->path);
+}
+
+int store_pread(struct store *st, struct loc *l, uint32_t off, void *p, uint32_t len, struct err *e)
+{
+	if (off > l->en.len || len > l->en.len - off)
+		return err_set(e, DM_BAD, "%s: a record is shorter than its content", st->site->path);
+	if (!st->site->sealed)
+		return pread_record(st, l, off, p, len, e);
+	if (!l->opened && open_record(st, l, e) < 0)
+		return -1;
+	memcpy(p, l->opened + off, len);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/pool.h"
 #include "content/codec.h"
+#include "repo/crypt.h"
 #include "repo/index.h"
 #include "repo/pack_cache.h"
 #include "repo/pending.h"
@@ -61,15 +62,18 @@ int store_usable(struct store *st, struct err *e);
 
 /* Where a record lies, held so that it can be read. */
 struct loc {
-	struct index_entry en;
+	struct index_entry en;	/* en.len: as a plain site has it */
 	int fd;
 	struct opack *in;	/* pending */
+	struct id id;		/* content's */
+	uint32_t disk_len;	/* bytes in the pack */
+	uint8_t *opened;	/* encrypted: the whole record, once it was read */
 };
 /* 1, 0 unknown, -1; a doomed record is found too. */
 int store_locate(struct store *st, const struct id *id, struct loc *l, struct err *e);
 void store_release(struct store *st, struct loc *l);
 /* len bytes at off of the record. */
-int store_pread(struct store *st, const struct loc *l, uint32_t off, void *p, uint32_t len, struct err *e);
+int store_pread(struct store *st, struct loc *l, uint32_t off, void *p, uint32_t len, struct err *e);
 /* The whole record into buf, header decoded and agreeing with id and type;
  * its check is verified when `check'.  DM_NO unknown, DM_BAD damaged. */
 int store_record(struct store *st, const struct id *id, enum record_type type, bool check, uint8_t *buf,

@@ -166,31 +166,21 @@ static int drain_if_full(struct store *st, struct err *e)
 	return n > PENDING_MAX ? store_flush(st, e) : 0;
 }
 
-int store_append(struct store *st, struct record *r, const struct iovec *body, int n, uint64_t *added,
+/* Header and body, as they are stored. */
+static int append(struct store *st, const struct record *r, struct iovec *iov, int n, uint64_t *added,
     struct err *e)
 {
-	uint8_t head[RECORD_HEADER];
-	struct iovec iov[8];
 	struct opack *o, *full;
 	uint64_t from, to;
 	uint32_t off;
 	int res;
 
-	if (st->mode != STORE_WRITE)
-		return err_set(e, DM_ENV, "%s was opened for reading", st->site->path);
-	r->stored = 0;
-	iov[0] = (struct iovec){ head, sizeof head };
-	for (int i = 0; i < n; i++) {
-		r->stored += (uint32_t)body[i].iov_len;
-		iov[i + 1] = body[i];
-	}
-	record_encode(r, body, n, head);
 	o = reserve(st, r, &off, &full, e);
 	if (full)
 		pool_give(st->syncer, full);
 	if (!o)
 		return -1;
-	res = pack_write(o->out, off, iov, n + 1, e);
+	res = pack_write(o->out, off, iov, n, e);
 	if (res)
 		store_fail(st, e);	/* its place in the pack holds nothing */
 	if (settle(st, o, r, off, &from, &to))
@@ -205,6 +195,35 @@ int store_append(struct store *st, struct record *r, const struct iovec *body, i
 	*added = RECORD_HEADER + r->stored;
 	atomic_fetch_add(&st->added, *added);
 	return drain_if_full(st, e);
+}
+
+int store_append(struct store *st, struct record *r, const struct iovec *body, int n, uint64_t *added,
+    struct err *e)
+{
+	uint8_t head[RECORD_HEADER];
+	struct iovec iov[8];
+	struct record stored = *r;
+	struct buf sealed = { 0 };
+	int res;
+
+	if (st->mode != STORE_WRITE)
+		return err_set(e, DM_ENV, "%s was opened for reading", st->site->path);
+	r->stored = 0;
+	iov[0] = (struct iovec){ head, sizeof head };
+	for (int i = 0; i < n; i++) {
+		r->stored += (uint32_t)body[i].iov_len;
+		iov[i + 1] = body[i];
+	}
+	if (!st->site->sealed) {
+		record_encode(r, body, n, head);
+		return append(st, r, iov, n + 1, added, e);
+	}
+	res = crypt_record_seal(st->site, &stored, body, n, &sealed, e);
+	iov[0] = (struct iovec){ sealed.p, sealed.len };
+	if (!res)
+		res = append(st, &stored, iov, 1, added, e);
+	buf_free(&sealed);
+	return res;
 }
 
 static bool not_indexed(const struct opack *o)

@@ -37,7 +37,7 @@ static int missing(const struct id *id, const char *what, struct err *e)
 	return err_set(e, DM_NO, "chunk %.16s... %s: run dm-checkpoint verify", hex, what);
 }
 
-static int check_located(struct tree_check *t, const struct id *id, const struct loc *l,
+static int check_located(struct tree_check *t, const struct id *id, struct loc *l,
     struct id *base, struct err *e)
 {
 	uint8_t header[RECORD_HEADER];
@@ -46,7 +46,7 @@ static int check_located(struct tree_check *t, const struct id *id, const struct
 
 	if (fstat(l->fd, &st))
 		return err_sys(e, DM_ENV, errno, "pack");
-	if ((uint64_t)l->en.off + l->en.len > (uint64_t)st.st_size)
+	if ((uint64_t)l->en.off + l->disk_len > (uint64_t)st.st_size)
 		return missing(id, "lies beyond the end of its pack", e);
 	if (l->en.type != REC_OVERLAY)
 		return 0;

@@ -22,6 +22,7 @@ struct verify_report {
 	uint64_t records, bytes, packs;
 	uint64_t checkpoints;	/* that were checked */
 	uint64_t outside;	/* disks that are not in the chunk store */
+	bool locked;		/* encrypted, and no key: only checks were compared */
 	struct verify_damage *damage;
 	size_t ndamage;
 	struct verify_loss *loss;
