@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fdio.h"
 #include "base/opt.h"
+#include "job/budget.h"
 #include "job/sealing.h"
 #include "job/window.h"
 #include "repo/site.h"
@@ -14,7 +15,10 @@
 
 int main(int argc, char **argv)
 {
+	struct opt_list limits = { 0 }, shared = { 0 };
+	bool status = false, json = false;
 	struct window_options o = {
+		.priority = PRIORITY_DEFAULT,
 		.window = MIB(32), .interval = MIB(500), .timeout = 600,
 	};
 	struct sealing seal = { 0 };
@@ -27,6 +31,18 @@ int main(int argc, char **argv)
 		  "the window never falls below this by measuring (half of --window)", KIB(4), SIZE_MOST },
 		{ "window-max", 0, OPT_SIZE, &o.window_max, "SIZE",
 		  "the window never rises above this (twice --window)", KIB(4), SIZE_MOST },
+		{ "budget", 'b', OPT_STR, &o.budget, "FILE[,SIZE]",
+		  "share SIZE (256M) in flight with all that use this file", 0, 0 },
+		{ "priority", 0, OPT_U64, &o.priority, "N",
+		  "weight of each disk in the budget (10)", 1, PRIORITY_MAX },
+		{ "limit", 'l', OPT_LIST, &limits, "RATE[@HH:MM-HH:MM]",
+		  "ask for no more per second, all day or at that time; may be repeated", 0, 0 },
+		{ "shared-limit", 0, OPT_LIST, &shared, "RATE[@HH:MM-HH:MM]",
+		  "the same for all that share the budget and --shared-name", 0, 0 },
+		{ "shared-name", 0, OPT_STR, &o.shared_name, "NAME",
+		  "of the plan, say, that the shared limits are for", 0, 0 },
+		{ "status", 0, OPT_FLAG, &status, NULL, "show who shares the budget, and do nothing else", 0, 0 },
+		{ "json", 'j', OPT_FLAG, &json, NULL, "with --status: one JSON object", 0, 0 },
 		{ "interval", 'i', OPT_SIZE, &o.interval, "SIZE",
 		  "make what was asked for durable each time it is this much (500M)", KIB(4), SIZE_MOST },
 		{ "resume", 'r', OPT_STR, &o.resume, "SITE",
@@ -51,6 +67,19 @@ int main(int argc, char **argv)
 	fd_startup();
 	opt_parse(&prog, argc, argv, &args, &nargs, NULL);
 	site_use_key(key);
+	if (status || json) {
+		if (!status || !o.budget)
+			opt_die("--status needs --budget FILE, and --json needs --status");
+		return budget_print(o.budget, json, &e) < 0 ? err_report(&e) : DM_OK;
+	}
+	o.limit = limits.v;
+	o.nlimits = limits.n;
+	o.shared = shared.v;
+	o.nshared = shared.n;
+	if (o.budget && !o.acks)
+		opt_die("--budget needs --acks");
+	if (o.nshared ? !o.shared_name || !o.budget : !!o.shared_name)
+		opt_die("--shared-limit, --shared-name and --budget belong together");
 	if (!o.window_min)
 		o.window_min = o.window_max ? min64(o.window / 2, o.window_max) : o.window / 2;
 	if (!o.window_max)

@@ -30,6 +30,7 @@ struct schedule {
 	struct law_node node;
 	struct share *share;	/* by disk, room for dividing the credit */
 	uint64_t credit, used;	/* bytes in flight: allowed, and are */
+	int64_t paced;		/* a limit holds requests back until then; 0 none */
 	int64_t granted;	/* when it was divided; 0: do it now */
 	struct requests *flight;
 	struct entry out;	/* what the last issue points to */
@@ -170,6 +171,17 @@ static bool has_credit(struct schedule *s, uint32_t disk, uint8_t type, uint64_t
 	    (!w->flight || w->flight + cost <= min64(w->window, w->grant));
 }
 
+/* A rate limit comes last: what it lets go goes. */
+static bool may_go(struct schedule *s, uint32_t disk, uint8_t type, uint64_t cost, int64_t now)
+{
+	if (!has_credit(s, disk, type, cost, now))
+		return false;
+	if (type != FT_DESC || !s->o.pace)
+		return true;
+	s->paced = s->o.pace(s->o.arg, cost, now);
+	return !s->paced;
+}
+
 static int issue_entry(struct schedule *s, uint32_t disk, uint8_t type, bool again,
     struct issue *out, int64_t now, struct err *e)
 {
@@ -214,7 +226,7 @@ static int lane_next(struct schedule *s, uint32_t disk, struct issue *out, int64
 	if (r) {
 		if (request_entry(r, s->h, &s->out, e) < 0)
 			return -1;
-		if (!has_credit(s, disk, FT_DESC, cost_of(&s->out), now))
+		if (!may_go(s, disk, FT_DESC, cost_of(&s->out), now))
 			return 0;
 		request_unlink(&l->again, r);
 		requests_remove(s->flight, r);
@@ -223,7 +235,7 @@ static int lane_next(struct schedule *s, uint32_t disk, struct issue *out, int64
 	n = lane_load(s, disk, l, e);
 	if (n <= 0)
 		return n;
-	if (!has_credit(s, disk, l->type, cost_of(&l->one), now))
+	if (!may_go(s, disk, l->type, cost_of(&l->one), now))
 		return 0;
 	s->out = l->one;
 	l->has_one = false;
@@ -260,12 +272,15 @@ int schedule_next(struct schedule *s, struct issue *out, int64_t now, struct err
 
 	if (s->since >= s->o.interval)
 		return issue_barrier(s, out);
-	for (uint32_t i = 0; i <= s->h->ndisks; i++) {
+	s->paced = 0;
+	for (uint32_t i = 0; i <= s->h->ndisks && !s->paced; i++) {
 		if (s->turn_cost >= TURN)
 			turn_pass(s);
 		r = lane_next(s, s->turn, out, now, e);
 		if (r)
 			return r;
+		if (s->paced)	/* the turn is kept for when it may go */
+			break;
 		turn_pass(s);
 	}
 	if (s->closed && s->pending && all_empty(s))
@@ -343,7 +358,14 @@ bool schedule_turn(struct schedule *s, const struct law_peer *peer, size_t npeer
 
 int64_t schedule_due(const struct schedule *s)
 {
-	return law_due(&s->node);
+	int64_t due = law_due(&s->node);
+
+	return s->paced && s->paced < due ? s->paced : due;
+}
+
+bool schedule_paced(const struct schedule *s)
+{
+	return s->paced;
 }
 
 void schedule_credit(struct schedule *s, uint64_t bytes)

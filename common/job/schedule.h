@@ -15,6 +15,9 @@ struct schedule_options {
 	/* What an entry of data is to be sent as: FT_DESC, or FT_HELD or FT_REF
 	 * when the target has it; -1 with *e.  NULL: always FT_DESC. */
 	int (*classify)(void *arg, uint32_t disk, const struct entry *en, struct err *e);
+	/* May a request of so many bytes go now?  0, or when to ask again.
+	 * NULL: always. */
+	int64_t (*pace)(void *arg, uint64_t bytes, int64_t now);
 	void *arg;
 };
 
@@ -51,6 +54,7 @@ void schedule_durable(struct schedule *s, uint32_t epoch);
 bool schedule_turn(struct schedule *s, const struct law_peer *peer, size_t npeers, int64_t now);
 /* When the clock alone makes schedule_turn or schedule_next do something. */
 int64_t schedule_due(const struct schedule *s);
+bool schedule_paced(const struct schedule *s);	/* does a rate limit hold it back? */
 /* What all disks together may have in flight (UINT64_MAX: no limit), and what
  * they could use: no more than their windows, no more than there is. */
 void schedule_credit(struct schedule *s, uint64_t bytes);

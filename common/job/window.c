@@ -48,7 +48,7 @@ static int window_start(struct window *w, struct err *e)
 	w->output_open = true;
 	frame_out_nonblock(w->out);
 	frame_out_seal(w->out, w->o->seal);
-	if (w->o->acks && acks_open(w, e) < 0)
+	if (window_share_open(w, e) < 0 || (w->o->acks && acks_open(w, e) < 0))
 		return -1;
 	if (fd_nonblock(STDIN_FILENO, true) < 0 || fd_nonblock(STDOUT_FILENO, true) < 0)
 		return err_sys(e, DM_ENV, errno, "standard input or output");
@@ -68,6 +68,9 @@ static void window_free(struct window *w)
 	progress_end(w->progress);
 	free(w->sent);
 	free(w->told_window);
+	free(w->came);
+	free(w->refunded);
+	budget_close(w->budget);
 	for (size_t i = 0; i < w->nback; i++)
 		free(w->back[i].body);
 	free(w->back);
@@ -120,32 +123,6 @@ static bool nothing_follows(const struct window *w)
 	return !w->input_open || time_mono() - w->ended_at > SECOND;
 }
 
-/* Steps of the windows, for whoever looks at the stream: no more than once a
- * second, and only while there is room. */
-static int window_tell_steps(struct window *w, struct err *e)
-{
-	uint32_t chunk = w->hello.chunk_size;
-
-	if (!w->o->acks || time_mono() - w->told < SECOND)
-		return 0;
-	for (uint32_t d = 0; d < w->hello.ndisks; d++) {
-		const struct window_law *l = schedule_law(w->schedule, d);
-		uint64_t window = l->steady / chunk;
-		struct stats s = { 0 };
-
-		if (window == w->told_window[d] || frame_out_queued(w->out) >= WINDOW_QUEUE)
-			continue;
-		w->told = time_mono();
-		w->told_window[d] = window;
-		s.v[STAT_WINDOW] = window;
-		s.v[STAT_FLIGHT] = l->flight / chunk;
-		s.v[STAT_WHY] = l->reason;
-		if (stat_put(w->out, d, &s, e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 int window_emit(struct window *w, struct err *e)
 {
 	struct issue x;
@@ -153,7 +130,7 @@ int window_emit(struct window *w, struct err *e)
 
 	if (!w->schedule || w->end_sent)
 		return 0;
-	if (schedule_turn(w->schedule, NULL, 0, window_clock(w)) && window_tell_steps(w, e) < 0)
+	if (window_share_turn(w, e) < 0)
 		return -1;
 	while (frame_out_queued(w->out) + w->batch.body.len < WINDOW_QUEUE) {
 		r = schedule_next(w->schedule, &x, window_clock(w), e);
@@ -172,8 +149,9 @@ int window_emit(struct window *w, struct err *e)
 
 void window_show(struct window *w)
 {
-	char note[64] = "", *p = note;
+	char note[96] = "", size[16], *p = note;
 	uint64_t sent = 0;
+	enum law_reason why;
 
 	if (!w->progress)
 		return;
@@ -185,7 +163,11 @@ void window_show(struct window *w)
 	if (sent)
 		p += snprintf(p, 24, "%s%.1f:1", *note ? ", " : "", (double)w->written / (double)sent);
 	if (w->hello.ndisks > 1)
-		snprintf(p, 24, "%s%u disks", *note ? ", " : "", w->hello.ndisks);
+		p += snprintf(p, 24, "%s%u disks", *note ? ", " : "", w->hello.ndisks);
+	if (w->schedule && w->o->acks && !w->end_sent) {
+		size_format(window_mean(w, &why), size);
+		snprintf(p, 40, "%swindow %s (%s)", *note ? ", " : "", size, law_reason_name(why));
+	}
 	progress_set(w->progress, w->written, w->input_ended ? w->gave.bytes : 0, note);
 }
 
@@ -248,13 +230,15 @@ static int window_wait(struct window *w, struct events *ev)
 	 * a pipe holds the requests for many gigabytes. */
 	if (!w->o->acks && !w->leave_at && frame_out_queued(w->out))
 		w->moved = time_mono();
+	if (w->schedule && schedule_paced(w->schedule))
+		w->moved = time_mono();
 	left = window_deadline(w) - time_mono();
 	if (left <= 0)
 		return 0;
 	left = left / 1000000 + 1;
 	left = left > 1000 ? 1000 : left;
-	due = w->schedule ? (schedule_due(w->schedule) - window_clock(w)) / 1000000 + 1 : left;
-	if (w->o->acks && due < left)
+	due = w->schedule ? (window_share_due(w) - window_clock(w)) / 1000000 + 1 : left;
+	if (due < left)
 		left = due > 0 ? due : 0;
 	if (poll(p, 3, (int)left) < 0)
 		p[0].revents = p[1].revents = p[2].revents = 0;

@@ -15,6 +15,13 @@ struct window_options {
 	const char *resume;	/* a site whose interrupted session is taken up, or NULL */
 	const char *have;	/* a site whose content need not travel, or NULL */
 	uint64_t window, window_min, window_max;	/* bytes in flight per disk */
+	const char *budget;	/* FILE[,SIZE] of the node, or NULL */
+	uint64_t priority;	/* in it */
+	const char **limit;	/* rates, see pace.h; */
+	size_t nlimits;
+	const char *shared_name;	/* and of all who share the budget and this name */
+	const char **shared;
+	size_t nshared;
 	uint64_t interval;	/* bytes between barriers */
 	uint64_t timeout;	/* seconds without any movement before giving up */
 	struct seal *seal, *unseal;	/* of output and input, or NULL */

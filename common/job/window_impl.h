@@ -8,7 +8,9 @@
 
 #include "base/progress.h"
 #include "base/timefmt.h"
+#include "job/budget.h"
 #include "job/have.h"
+#include "job/pace.h"
 #include "job/resume.h"
 #include "job/schedule.h"
 #include "job/window.h"
@@ -31,6 +33,8 @@ struct window {
 	struct schedule *schedule;
 	struct resume *resume;
 	struct have *have;
+	struct budget *budget;	/* or NULL */
+	struct pace own, shared;	/* rate limits */
 	struct iset *seen;		/* indices that came in */
 	struct tally took, gave;
 	struct desc_batch batch;
@@ -55,6 +59,8 @@ struct window {
 	int64_t told;		/* when steps of windows were last told, */
 	uint64_t *told_window;	/* and which, by disk: chunks */
 	uint64_t *sent;		/* by disk: payload bytes, as the target was told */
+	uint64_t *came;		/* by disk: bytes acknowledged that had to travel */
+	uint64_t *refunded;	/* by disk: those of them that compression saved */
 };
 
 /* The law's clock: it never goes back, and its whole periods come at the same
@@ -75,6 +81,17 @@ int window_take_acks(struct window *w, struct err *e);
 /* Put on the output what may go. */
 int window_emit(struct window *w, struct err *e);
 void window_show(struct window *w);
+/* window_share.c: the node's budget and the rate limits. */
+int window_share_open(struct window *w, struct err *e);
+int window_share_join(struct window *w, struct err *e);	/* HELLO came */
+/* Windows, credit and what others measured, all up to date. */
+int window_share_turn(struct window *w, struct err *e);
+uint64_t window_mean(const struct window *w, enum law_reason *why);	/* over disks */
+int64_t window_pace(void *arg, uint64_t bytes, int64_t now);
+/* A limit is of what travels: what was charged as content and went compressed
+ * is given back. */
+void window_share_sent(struct window *w, uint32_t disk);
+int64_t window_share_due(const struct window *w);	/* law's clock */
 
 #define WINDOW_QUEUE KIB(64)	/* bytes that may wait for the output */
 

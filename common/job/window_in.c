@@ -18,7 +18,7 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 	struct schedule_options so = {
 		.acked = w->o->acks, .interval = w->o->interval,
 		.window = { .min = w->o->window_min, .start = w->o->window, .max = w->o->window_max },
-		.classify = classify, .arg = w,
+		.classify = classify, .pace = w->own.n || w->shared.n ? window_pace : NULL, .arg = w,
 	};
 
 	if (w->has_hello)
@@ -27,6 +27,8 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 		return -1;
 	w->has_hello = true;
 	w->sent = x_array(w->hello.ndisks, sizeof(*w->sent));
+	w->came = x_array(w->hello.ndisks, sizeof(*w->came));
+	w->refunded = x_array(w->hello.ndisks, sizeof(*w->refunded));
 	w->told_window = x_array(w->hello.ndisks, sizeof(*w->told_window));
 	/* With acks nobody knows more of the iteration than we do; without them
 	 * other programs on the terminal may. */
@@ -46,7 +48,7 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 	tally_init(&w->took, &w->hello);
 	tally_init(&w->gave, &w->hello);
 	w->schedule = schedule_new(&w->hello, &so, window_clock(w));
-	return frame_pass(w->out, f, e);
+	return window_share_join(w, e) < 0 ? -1 : frame_pass(w->out, f, e);
 }
 
 static int take_entries(struct window *w, const struct frame *f, struct err *e)
