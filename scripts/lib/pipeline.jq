@@ -44,6 +44,21 @@ def targets($in):
 	if $in.w.disks[0].target then [$in.w.disks[] | .name + "=" + .target]
 	else ["repo:" + $in.w.site] end;
 
+# What limits a workload, for dm-window: its own part and the node's.
+def rates($option): if . == null then [] elif type == "string" then [$option, .]
+	else map($option, .) end;
+def limited($w):
+	(if $w.priority then ["--priority", ($w.priority | tostring)] else [] end) +
+	($w.limits.rate | rates("--limit")) +
+	($w.node.rate | rates("--shared-limit")) +
+	(if $w.node.rate then ["--shared-name", $w.plan] else [] end) | words;
+# A file of its own may be named; else it is one for each user of this machine.
+def budget($w):
+	if $w.node.budget == null and $w.node.rate == null then ""
+	elif $w.node.budget // "" | contains(",") then "--budget " + ($w.node.budget | q) + " "
+	else "--budget \"${DM_BUDGET:-/dev/shm/dm-budget.$(id -u)}\(if $w.node.budget then "," + $w.node.budget else "" end)\" "
+	end;
+
 def stages($in):
 	$in.w as $w |
 	(if $in.scan | length > 0 then
@@ -54,7 +69,7 @@ def stages($in):
 	else [] end) +
 	(if $w.host == null then [(changed($in) | words), "dm-describe"]
 	 else [changed($in) | words + " | dm-describe" | there($w.host)] end) +
-	["dm-window --acks \"$tmp/acks\" " +
+	["dm-window --acks \"$tmp/acks\" " + budget($w) + (limited($w) | if . == "" then "" else . + " " end) +
 		((if $w.window then ["--window", $w.window] else [] end) +
 		(if $w.interval then ["--interval", $w.interval] else [] end) +
 		(if $in.progress then ["--progress"] else [] end) +

@@ -14,6 +14,9 @@ def name: text("a name of up to 64 letters, digits, dots, dashes or underscores"
 	"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$");
 def size: text("a size such as \"32M\""; "^[1-9][0-9]*[KMGT]?$");
 def duration: text("a duration such as \"15m\", \"2h\" or \"7d\""; "^[1-9][0-9]*[smhdw]$");
+def one_rate: text("a rate such as \"20M\", \"100Mbit\" or \"none\", with \"@08:00-18:00\" behind it or not";
+	"^(none|[1-9][0-9]*([KMGT]|[kKMG]?[bB][iI][tT])?)(@[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])?$");
+def rate: {kind: "either", string: one_rate, array: list(one_rate)};
 def tracker: one_of(["auto", "scan", "state", "reflink", "full"]);
 def fallback: one_of(["none", "scan", "full"]);
 def freeze: one_of(["auto", "reflink", "none"]);
@@ -32,6 +35,7 @@ def settings: {
 	site: any_text, host: host, tracker: tracker, fallback: fallback, freeze: freeze,
 	transforms: record({compress: one_of(["zstd", "none"])}; []),
 	streams: count(1; 64), window: size, interval: size,
+	priority: count(1; 100), limits: record({rate: rate}; []),
 	schedule: record({every: duration}; ["every"]),
 	retention: record({
 		last: count(1; 100000), within: duration, daily: count(1; 100000),
@@ -42,7 +46,8 @@ def settings: {
 
 def plan: record({
 	site: any_text,
-	limits: record({parallel: count(1; 256)}; []),
+	limits: record({parallel: count(1; 256), rate: rate,
+		budget: text("a size such as \"512M\", or \"FILE,512M\""; "^([^,\\x00-\\x1f]+,)?[1-9][0-9]*[KMGT]?$")}; []),
 	defaults: record(settings; []),
 	workloads: list(record(settings + {name: name, disks: list(disk)}; ["name", "disks"]))
 }; ["workloads"]);
@@ -84,8 +89,8 @@ def check($s; $path):
 		else of($path) + "must be a whole number from \($s.lo) to \($s.hi), not \(tojson)" end
 	elif $s.kind == "either" then
 		if type == "string" then check($s.string; $path)
-		elif type == "object" then check($s.object; $path)
-		else of($path) + "must be a string or an object" end
+		elif $s[type] then check($s[type]; $path)
+		else of($path) + "must be a string or an \($s | del(.kind, .string) | keys[0])" end
 	elif $s.kind == "array" then
 		if type != "array" then of($path) + "must be an array"
 		elif length == 0 and $s.of.kind == "object" then of($path) + "must not be empty"
@@ -105,8 +110,9 @@ def file_path:
 	else . end;
 
 def plan_workloads:
+	(.limits // {} | {budget, rate}) as $node |
 	(.defaults // {}) as $d | (if has("site") then {site} else {} end) as $s |
-	[.workloads[] | $s + $d + . |
+	[.workloads[] | $s + $d + . | .node = $node |
 		.tracker //= "auto" | .fallback //= "none" |
 		.host |= (if . == null or . == "local" then null
 			elif type == "string" then {ssh: ., options: []}

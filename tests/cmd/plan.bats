@@ -67,6 +67,11 @@ broken() {
 	broken '.workloads[0].window = "32 MB"' 'workloads[0].window: must be a size' '"32 MB"'
 	broken '.workloads[0].schedule = {every: "15"}' 'workloads[0].schedule.every: must be a duration'
 	broken '.limits.parallel = 0' 'limits.parallel: must be a whole number from 1 to 256'
+	broken '.limits.budget = "lots"' 'limits.budget: must be a size'
+	broken '.limits.rate = "20 MB/s"' 'limits.rate: must be a rate'
+	broken '.limits.rate = ["20M", "1M@8-9"]' 'limits.rate[1]: must be a rate'
+	broken '.workloads[0].limits = {rate: 5}' 'workloads[0].limits.rate: must be a string or an array'
+	broken '.workloads[0].priority = 0' 'workloads[0].priority: must be a whole number from 1 to 100'
 	broken '.workloads[0].retention = {last: -1}' 'workloads[0].retention.last: must be a whole number'
 	broken '.workloads[0].transforms = {compress: "gzip"}' 'workloads[0].transforms.compress: must be one of "zstd", "none"'
 }

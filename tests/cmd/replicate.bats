@@ -226,6 +226,14 @@ change() {
 	both_back 2 a.raw b.raw
 }
 
+@test "a plan's budget, rates and priorities reach the windows" {
+	plan '.limits = {budget: "64M", rate: ["100M", "none@00:00-24:00"]} |
+		.workloads[0].priority = 20 | .workloads[0].limits = {rate: "500Mbit"}'
+	DM_BUDGET=$T/budget replicated
+	[ "$(dm-window --status --json --budget budget | jq -c .)" = '{"size":67108864,"held":0,"pipelines":[]}' ]
+	both_back 1 a.raw b.raw
+}
+
 # gated: dm-changed waits until open_gate, so that the pipeline stands still.
 gated() {
 	mkdir -p .bin
