@@ -131,7 +131,7 @@ check: testbuild
 
 lint:
 	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run tests/bench/run \
-		tests/lib/*.bash tests/lib/guest/init tests/lib/guest/udhcpc.sh
+		tests/lib/*.bash scripts/lib/*.bash tests/lib/guest/init tests/lib/guest/udhcpc.sh
 	mandoc -T lint -W warning $(MAN)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=unusedStructMember \
 		--suppress=ctunullpointer --error-exitcode=1 -Icommon -D_GNU_SOURCE -DDM_VERSION='"x"' common cmd
@@ -160,7 +160,7 @@ install: all
 	install -m 755 $(BIN) $(SCRIPTS) $(DESTDIR)$(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/lib/dm
 	install -m 644 $(MODULES) $(DESTDIR)$(PREFIX)/lib/dm
-	install -m 644 $(wildcard scripts/lib/*.jq) $(DESTDIR)$(PREFIX)/share/dm
+	install -m 644 $(wildcard scripts/lib/*.jq scripts/lib/*.bash) $(DESTDIR)$(PREFIX)/share/dm
 	for m in $(MAN); do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/ || exit 1; done
 
 help:

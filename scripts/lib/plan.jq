@@ -8,6 +8,8 @@ def count($lo; $hi): {kind: "integer", lo: $lo, hi: $hi};
 def one_of($words): {kind: "word", words: $words};
 def record($keys; $required): {kind: "object", keys: $keys, required: $required};
 def list($of): {kind: "array", of: $of};
+def flag: {kind: "flag"};
+def either($string; $object): {kind: "either", string: $string, object: $object};
 
 def any_text: text("a string that is not empty"; "^[^\\x00-\\x1f]+$");
 def name: text("a name of up to 64 letters, digits, dots, dashes or underscores";
@@ -23,8 +25,49 @@ def freeze: one_of(["auto", "reflink", "none"]);
 
 # --- the plan -------------------------------------------------------------
 
-def host: {kind: "either", string: any_text,
-	object: record({ssh: any_text, options: list(any_text)}; ["ssh"])};
+def host: either(any_text; record({ssh: any_text, options: list(any_text)}; ["ssh"]));
+
+# What recovery needs to know; recovery of a workload goes into its checkpoints.
+def script: either(any_text;
+	record({command: any_text, test: flag, timeout: duration}; ["command"]));
+def timeouts: record(
+	(["quota", "create", "network", "start", "wait", "validate", "stop", "destroy"] |
+		map({(.): duration}) | add); []);
+def port: count(1; 65535);
+def validation: record({
+	kind: one_of(["agent", "osinfo", "services", "serial", "tcp", "http"]),
+	text: any_text, services: list(name), network: name, port: port, path: any_text,
+	status: count(100; 599), timeout: duration
+}; ["kind"]);
+def network: record({
+	name: name, kind: one_of(["user", "bridge", "socket", "network"]), source: any_text,
+	mac: text("a MAC address such as \"52:54:00:12:34:56\""; "^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$"),
+	model: one_of(["virtio", "e1000", "e1000e", "rtl8139"]),
+	address: text("an IP address"; "^[0-9a-fA-F.:]+$"),
+	forward: list(record({guest: port, host: port}; ["guest"]))
+}; ["name", "kind"]);
+def machine_disk: record({
+	name: name, boot: count(1; 99), bus: one_of(["virtio", "nvme", "scsi", "sata", "ide"]),
+	target: text("an absolute path, which may follow \"file:\""; "^(file:)?/[^\\x00-\\x1f?]+$"),
+	home: any_text
+}; ["name"]);
+def recovery: record({
+	provider: text("a provider's name or absolute path";
+		"^(/[^\\x00-\\x1f]+|[A-Za-z0-9_][A-Za-z0-9._-]{0,63})$"),
+	group: name, order: count(0; 9999), delay: duration,
+	memory: size, cpus: count(1; 512), machine: name, cpu: any_text,
+	firmware: one_of(["bios", "uefi"]),
+	boot: record({kernel: any_text, initrd: any_text, cmdline: any_text}; ["kernel"]),
+	disks: list(machine_disk), networks: list(network), validate: list(validation),
+	pre: script, post: script, timeouts: timeouts, instant: flag, options: {kind: "anything"}
+}; []);
+def failover: record({
+	directory: any_text, evidence: any_text, key: any_text,
+	groups: list(record({name: name, delay: duration}; ["name"])),
+	limits: record({storage: count(1; 256), calls: count(1; 256), calls_per_minute: count(1; 60000),
+		machines: count(1; 100000), memory: size, disk: size}; []),
+	thin: flag, timeouts: timeouts, pre: script, post: script
+}; ["directory"]);
 
 def disk: record({
 	name: name, volume: any_text, target: any_text, tracker: tracker, fallback: fallback, freeze: freeze,
@@ -41,13 +84,14 @@ def settings: {
 		last: count(1; 100000), within: duration, daily: count(1; 100000),
 		weekly: count(1; 100000), monthly: count(1; 100000)
 	}; []),
-	recovery: {kind: "anything"}
+	recovery: recovery
 };
 
 def plan: record({
 	site: any_text,
 	limits: record({parallel: count(1; 256), rate: rate,
 		budget: text("a size such as \"512M\", or \"FILE,512M\""; "^([^,\\x00-\\x1f]+,)?[1-9][0-9]*[KMGT]?$")}; []),
+	failover: failover,
 	defaults: record(settings; []),
 	workloads: list(record(settings + {name: name, disks: list(disk)}; ["name", "disks"]))
 }; ["workloads"]);
@@ -78,6 +122,8 @@ def check($s; $path):
 		if type != "string" then of($path) + "must be a string"
 		elif test($s.re) then empty
 		else of($path) + "must be \($s.what), not \(tojson)" end
+	elif $s.kind == "flag" then
+		if type == "boolean" then empty else of($path) + "must be true or false" end
 	elif $s.kind == "word" then
 		if type != "string" then of($path) + "must be a string"
 		elif IN($s.words[]) then empty
@@ -126,12 +172,32 @@ def plan_workloads:
 
 def twice($path): group_by(.)[] | select(length > 1) | of($path) + "\"\(.[0])\" appears twice";
 
+# Keys of a recovery configuration that others need or exclude.
+def recovery_sense($path; $disks; $groups):
+	(select(has("group")) | .group as $g | select($groups | index($g) | not) |
+		"\($path).group: failover.groups has no \"\($g)\""),
+	(.networks // [] | map(.name) | twice("\($path).networks")),
+	(.disks // [] | map(.name) | twice("\($path).disks")),
+	(.disks // [] | to_entries[] | .key as $i | .value.name as $n | select($disks | index($n) | not) |
+		"\($path).disks[\($i)].name: the workload has no disk \"\($n)\""),
+	(.networks // [] | to_entries[] | .key as $i | .value |
+		select(.kind != "user" and (has("source") | not)) |
+		"\($path).networks[\($i)].source: is missing, and the kind \"\(.kind)\" needs it"),
+	(.validate // [] | to_entries[] | .key as $i | .value |
+		({tcp: "port", http: "port", serial: "text", services: "services"}[.kind]) as $need |
+		select($need != null and (has($need) | not)) |
+		"\($path).validate[\($i)].\($need): is missing, and the kind \"\(.kind)\" needs it");
+
 # What the shape alone does not say; only asked when the shape is right.
 def plan_sense:
+	[.failover.groups // [] | .[].name] as $groups |
 	(.workloads | map(.name) | twice("workloads")),
+	($groups | twice("failover.groups")),
 	(plan_workloads | to_entries[] | "workloads[\(.key)]" as $p | .value |
 		(.disks | map(.name) | twice("\($p).disks")),
 		(select(has("site") | not) | "\($p).site: is missing"),
+		(select(has("recovery")) | [.disks[].name] as $names |
+			.recovery | recovery_sense("\($p).recovery"; $names; $groups)),
 		(select((.disks | map(has("target")) | unique | length) > 1) |
 			"\($p).disks: either every disk has a target of its own or none"),
 		(.disks | to_entries[] | "\($p).disks[\(.key)]" as $q | .value |

@@ -6,10 +6,11 @@ setup() { dm_setup; }
 teardown() { dm_teardown; }
 
 programs="dm-changed dm-describe dm-window dm-send dm-recv dm-write dm-checkpoint dm-recover dm-json"
-scripts="dm-replicate dm-restore"
+scripts="dm-failover dm-replicate dm-restore"
+providers="dm-provider-libvirt dm-provider-qemu"	# one page for all: dm-provider(7)
 
 @test "--help tells how, and that is no error" {
-	for p in $programs $scripts; do
+	for p in $programs $scripts $providers; do
 		exits 0 "$p" --help </dev/null
 		[ -z "$err" ]
 		[[ $output == usage:\ $p* ]]
@@ -17,7 +18,7 @@ scripts="dm-replicate dm-restore"
 }
 
 @test "--version names the program; the number is the same for all" {
-	for p in $programs $scripts; do
+	for p in $programs $scripts $providers; do
 		exits 0 "$p" --version </dev/null
 		[[ $output =~ ^$p\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
 		echo "${output#* }" >>versions
@@ -26,7 +27,7 @@ scripts="dm-replicate dm-restore"
 }
 
 @test "an unknown option is a usage error, in one line" {
-	for p in $programs $scripts; do
+	for p in $programs $scripts $providers; do
 		exits 2 "$p" --frobnicate </dev/null
 		one_line "$p: " frobnicate
 	done

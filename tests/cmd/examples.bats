@@ -106,6 +106,14 @@ run_examples() {
 	run_examples dm-restore.1
 }
 
+@test "dm-failover.1" {
+	run_examples dm-failover.1
+}
+
+@test "dm-provider.7" {
+	run_examples dm-provider.7
+}
+
 @test "dm-plan.5" {
 	run_examples dm-plan.5
 }

@@ -210,13 +210,13 @@ change() {
 }
 
 @test "the recovery configuration goes into the checkpoint" {
-	plan '.workloads[0].recovery = {memory: "8G", note: "it'"'"'s"}'
+	plan '.workloads[0].recovery = {memory: "8G", options: {note: "it'"'"'s"}}'
 	replicated
-	[ "$(record site w .recovery.note)" = "it's" ]
+	[ "$(record site w .recovery.options.note)" = "it's" ]
 }
 
 @test "--dry-run prints what a shell can run, and runs nothing" {
-	plan '.workloads[0].recovery = {a: 1}'
+	plan '.workloads[0].recovery = {cpus: 2}'
 	replicated
 	change
 	exits 0 dm-replicate --dry-run plan.json

@@ -1,0 +1,133 @@
+# dm-failover(1) with guests that run: they keep a journal of numbered records,
+# flushed one by one, and what comes up at the other site must have it whole.
+# bats file_tags=plain
+load ../lib/common
+load ../lib/volumes
+load ../lib/faults
+load ../lib/pipeline
+load ../lib/guest
+
+setup_file() { guest_build; }
+setup() {
+	dm_setup
+	site
+	mkdir images
+}
+teardown() {
+	[ ! -e plan.json ] || dm-failover --clean --force plan.json
+	dm_teardown
+}
+
+# plan [FILTER]: the guest's workload web, of disks a and b.
+plan() {
+	jq -n --arg t "$T" '{site: "\($t)/site", failover: {directory: "\($t)/images"},
+		workloads: [{name: "web", disks: [{name: "a", volume: "\($t)/a.point"}, {name: "b", volume: "\($t)/b.point"}],
+			recovery: {memory: "256M", cpu: "qemu64", disks: [{name: "a", boot: 1, home: "\($t)/a.raw"}, {name: "b", home: "\($t)/b.raw"}],
+				networks: [{name: "lan", kind: "user"}],
+				validate: [{kind: "serial", text: "dm-guest: ready"}, {kind: "agent"}, {kind: "tcp", port: 80},
+					{kind: "http", port: 80, text: "ok"}]}}]} | '"${1:-.}" >plan.json
+}
+
+# point: the disks of the running guest at one moment, and a checkpoint of it;
+# sets $number to the newest record there was.
+point() {
+	guest_qmp vm '{"execute": "stop"}' >/dev/null || return 1
+	cp --sparse=always a.raw a.point && cp --sparse=always b.raw b.point
+	guest_qmp vm '{"execute": "cont"}' >/dev/null || return 1
+	number=$(journal_check a.point | cut -d' ' -f2)
+	exits 0 within 200 dm-replicate --now plan.json
+}
+more_records() {
+	local from
+	# A guest that has just got ready may not listen yet.
+	from=$(guest_number vm || guest_number vm)
+	wait_for eval "[ \"\$(guest_number vm)\" -gt $((from + 20)) ]"
+}
+failed_over() {
+	local want=$1
+	shift
+	exits "$want" within 200 dm-failover --json "$@" plan.json || return 1
+	# shellcheck disable=SC2012
+	evidence=images/evidence/$(ls -t images/evidence | grep 'json$' | head -n 1)
+}
+says() {
+	jq -e "$1" "$evidence" >/dev/null || { jq . "$evidence" >&2; die "not so: $1"; }
+}
+
+@test "a running guest: tested beside itself, lost, recovered in order, brought home" {
+	guest_boot_disk a.raw
+	guest_data_disk b.raw
+	guest_start vm a.raw b.raw
+	guest_wait vm
+	plan '.failover.groups = [{name: "db"}, {name: "web", delay: "1s"}] | .workloads[0].recovery.group = "web" |
+		.workloads += [.workloads[0] | .name = "db" | .disks |= .[:1] | .recovery.disks |= .[:1] | .recovery.group = "db" |
+			del(.recovery.disks[0].home)]'
+	more_records
+	point
+	first=$number
+	more_records
+	point
+	second=$number
+	[ "$second" -gt "$first" ]
+
+	# A test of the older checkpoint in isolation, while the original goes on.
+	before=$(guest_number vm)
+	failed_over 0 --test --keep --workload web --at 1
+	says '.result == "completed" and ([.workloads[0].validation[].ok] == [true, true, true, true])'
+	[ "$(guest_number vm)" -gt "$before" ]
+	base=$(echo images/runs/*/web)
+	[ "$(journal_check "$base/a.raw" | cut -d' ' -f1,2)" = "1 $first" ]
+	read -r begin last _ < <(journal_check "$base/b.raw")
+	[ "$begin" -eq 1 ] && [ "$last" -ge $((first - 1)) ] && [ "$last" -le "$first" ]
+	tr '\0' ' ' <"/proc/$(cat "$base/machine/pid")/cmdline" >cmdline
+	grep -q 'restrict=on' cmdline
+	! grep -qF "$T/a.raw" cmdline
+	pid=$(cat "$base/machine/pid")
+	exits 0 dm-failover --clean plan.json
+	! kill -0 "$pid" 2>/dev/null
+	[ -z "$(ls images/runs)" ]
+	more_records
+
+	# The original is lost with records that were never replicated.
+	guest_kill vm
+	lost=$(journal_check a.raw | cut -d' ' -f2)
+	[ "$lost" -gt "$second" ]
+	failed_over 0
+	says '.result == "completed" and [.workloads[].name] == ["db", "web"]'
+	says '(.workloads[1].steps[] | select(.step == "create").started) > (.workloads[0].steps | last | .started)'
+	says '[.workloads[].checkpoint.seq] == [2, 2]'
+	says '.workloads[1].rpo_seconds > .workloads[1].rto_seconds or .workloads[1].rto_seconds > 0'
+
+	# Home again, with what was written meanwhile; home's own records are kept.
+	exits 0 within 200 dm-failover --failback --force --workload web --json plan.json
+	says '.workloads[1].state == "home" and ([.workloads[1].steps[].step] | .[-4:] == ["stop", "home", "capture", "return"])'
+	same a.raw images/runs/*/web/a.raw
+	same b.raw images/runs/*/web/b.raw
+	read -r begin last _ < <(journal_check a.raw)
+	[ "$begin" -eq 1 ] && [ "$last" -gt "$second" ]
+	rm -f back.*
+	exits 0 dm-restore --at 3 site web a=back.a
+	[ "$(journal_check back.a | cut -d' ' -f1,2)" = "1 $lost" ]
+	guest_start vm a.raw b.raw
+	guest_wait vm
+	guest_kill vm
+}
+
+@test "a machine that does not fit is refused, and one that hangs is ended" {
+	guest_boot_disk a.point
+	guest_data_disk b.point
+	plan '.workloads[0].recovery.memory = "900G"'
+	exits 0 dm-replicate --now plan.json
+	failed_over 1
+	one_line 'not enough memory for the guests'
+	[ ! -e images/runs/*/web ]
+	exits 0 dm-failover --clean plan.json
+	# Not its system disk: it never gets ready.
+	plan '.workloads[0].recovery |= (.disks = [{name: "b", boot: 1}, {name: "a", boot: 2}] | .boot = {kernel: "/dev/null"} |
+		.validate = [{kind: "serial", text: "dm-guest: ready", timeout: "2s"}])'
+	exits 0 dm-replicate --now plan.json
+	failed_over 4 --test
+	says '.workloads[0].state == "failed" and .result == "failed"'
+	! pgrep -f "$T/images" >&2
+	[ -z "$(ls images/runs)" ]
+}
