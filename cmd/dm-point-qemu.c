@@ -16,7 +16,7 @@
 #include "base/opt.h"
 #include "guest/point.h"
 
-#define NAME_CAP 64u
+#define NAME_CAP 80u	/* a workload and where it goes */
 
 static volatile sig_atomic_t life = -1;
 

@@ -189,6 +189,8 @@ int point_dir_make(struct point *p, struct err *e)
 
 int point_open(struct point *p, const struct point_how *how, struct err *e)
 {
+	char *scratch;
+
 	*p = (struct point){ .how = how, .lock = -1, .notes = json_array() };
 	p->n = how->ndisks;
 	p->disk = x_array(p->n, sizeof(*p->disk));
@@ -198,7 +200,11 @@ int point_open(struct point *p, const struct point_how *how, struct err *e)
 		p->disk[i].node = x_strdup("");
 	}
 	p->name = name_new(how->owner);
-	p->dir = x_printf("%s/" POINT_PREFIX "%s", how->scratch, how->owner);
+	scratch = realpath(how->scratch, NULL);		/* QEMU is elsewhere */
+	if (!scratch)
+		return err_sys(e, DM_ENV, errno, "%s", how->scratch);
+	p->dir = x_printf("%s/" POINT_PREFIX "%s", scratch, how->owner);
+	free(scratch);
 	p->socket = x_printf("%s/nbd", p->dir);
 	p->q = qmp_open(QMP_MONITOR, how->qmp, ANSWER_MS, e);
 	if (!p->q)

@@ -2,7 +2,10 @@
 #   w         a workload of plan_workloads
 #   base      the newest checkpoint's record, or null
 #   tracker   by disk name: what it is to use now
-#   old, new  by disk name: reflink clones, paths on the source
+#   old, new  by disk name: reflink clones, paths on the source; or what a
+#             point of a guest serves
+#   since     by disk name: the point a guest's bitmap starts from
+#   point     what a point of a guest says, or null
 #   make      by disk name: those of new that are not there yet
 #   scan      names of the disks to compare with the base's ids
 #   progress  whether to show it
@@ -28,11 +31,26 @@ def changed($in):
 			(if $t == "state" and $b.root then ["--base", "\($d.name)=\($b.root)"] else [] end)
 		elif $t == "reflink" and $in.old[$d.name] then
 			["--since", "\($d.name)=\($in.old[$d.name])"]
+		elif $t == "bitmap" and $in.since[$d.name] then
+			["--since", "\($d.name)=\($in.since[$d.name])"]
 		else [] end +
 		(if $t == "full" or (.tracker == "state" and $b == null) then ["--full", $d.name]
 		 else [] end)] | add) +
 	(if $in.scan | length > 0 then ["--against", "-"] else [] end) +
 	[$in.w.disks[] | volume($in)];
+
+# The command that holds a point of a guest's disks while it runs.  Input: an
+# object with w, base and owner.
+def hold:
+	. as $in | .w.source as $s |
+	([.base.disks // [] | .[].source_point | strings | select(startswith("dm-"))] | unique) as $points |
+	def option($name; $value): if $value then ["--" + $name, $value] else [] end;
+	["dm-point-\($s.kind)"] +
+	option("qmp"; $s.qmp) + option("agent"; $s.agent) + option("freeze"; $s.freeze) +
+	 option("scratch"; $s.scratch) +
+	option("limit"; $s.limit) + ["--owner", .owner] +
+	option("base"; if ($points | length) == 1 then $points[0] else null end) +
+	["hold"] + [.w.disks[] | "\(.name)=\(.volume)"] | words;
 
 # Make clones: of one disk beside each other, and whole under their names.
 def clone($in):

@@ -10,6 +10,8 @@ def record($keys; $required): {kind: "object", keys: $keys, required: $required}
 def list($of): {kind: "array", of: $of};
 def flag: {kind: "flag"};
 def either($string; $object): {kind: "either", string: $string, object: $object};
+# An object whose key "kind" chooses among several.
+def variant($of): {kind: "variant", of: $of};
 
 def any_text: text("a string that is not empty"; "^[^\\x00-\\x1f]+$");
 def name: text("a name of up to 64 letters, digits, dots, dashes or underscores";
@@ -19,7 +21,7 @@ def duration: text("a duration such as \"15m\", \"2h\" or \"7d\""; "^[1-9][0-9]*
 def one_rate: text("a rate such as \"20M\", \"100Mbit\" or \"none\", with \"@08:00-18:00\" behind it or not";
 	"^(none|[1-9][0-9]*([KMGT]|[kKMG]?[bB][iI][tT])?)(@[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])?$");
 def rate: {kind: "either", string: one_rate, array: list(one_rate)};
-def tracker: one_of(["auto", "scan", "state", "reflink", "full"]);
+def tracker: one_of(["auto", "scan", "state", "reflink", "bitmap", "full"]);
 def fallback: one_of(["none", "scan", "full"]);
 def freeze: one_of(["auto", "reflink", "none"]);
 
@@ -74,6 +76,14 @@ def disk: record({
 	state: any_text, points: any_text
 }; ["name", "volume"]);
 
+def source:
+	one_of(["auto", "never", "require"]) as $freeze |
+	variant({
+		file: record({kind: any_text}; []),
+		qemu: record({kind: any_text, qmp: any_text, agent: any_text, freeze: $freeze,
+			scratch: any_text, limit: size}; ["qmp"])
+	});
+
 def settings: {
 	site: any_text, host: host, tracker: tracker, fallback: fallback, freeze: freeze,
 	transforms: record({compress: one_of(["zstd", "none"])}; []),
@@ -84,7 +94,7 @@ def settings: {
 		last: count(1; 100000), within: duration, daily: count(1; 100000),
 		weekly: count(1; 100000), monthly: count(1; 100000)
 	}; []),
-	recovery: recovery
+	recovery: recovery, source: source
 };
 
 def plan: record({
@@ -137,6 +147,13 @@ def check($s; $path):
 		if type == "string" then check($s.string; $path)
 		elif $s[type] then check($s[type]; $path)
 		else of($path) + "must be a string or an \($s | del(.kind, .string) | keys[0])" end
+	elif $s.kind == "variant" then
+		if type != "object" then of($path) + "must be an object"
+		else .kind as $k |
+			if ($k | type) == "string" and ($s.of | has($k)) then check($s.of[$k]; $path)
+			else of(at($path; "kind")) + "must be one of " +
+				([$s.of | keys_unsorted[] | "\"\(.)\""] | join(", ")) end
+		end
 	elif $s.kind == "array" then
 		if type != "array" then of($path) + "must be an array"
 		elif length == 0 and $s.of.kind == "object" then of($path) + "must not be empty"
@@ -163,11 +180,13 @@ def plan_workloads:
 		.host |= (if . == null or . == "local" then null
 			elif type == "string" then {ssh: ., options: []}
 			else {ssh, options: (.options // [])} end) |
+		.source //= {kind: "file"} | (.source.kind != "file") as $live |
 		.tracker as $t | .fallback as $f | (.freeze // "auto") as $z |
 		.disks |= map(
-			.fallback //= $f | .tracker //= $t | .freeze //= $z | .path = (.volume | file_path) |
+			.fallback //= $f | .tracker //= $t | .freeze //= $z | 
+			.path = (if $live then null else .volume | file_path end) |
 			if .tracker == "auto" then
-				.tracker = (if .points then "reflink" elif .state then "state" else "scan" end)
+				.tracker = (if $live then "bitmap" elif .points then "reflink" elif .state then "state" else "scan" end)
 			else . end)];
 
 def twice($path): group_by(.)[] | select(length > 1) | of($path) + "\"\(.[0])\" appears twice";
@@ -200,7 +219,14 @@ def plan_sense:
 			.recovery | recovery_sense("\($p).recovery"; $names; $groups)),
 		(select((.disks | map(has("target")) | unique | length) > 1) |
 			"\($p).disks: either every disk has a target of its own or none"),
+		.source.kind as $kind |
+		(.source | select(.freeze == "require" and .kind == "qemu" and (has("agent") | not)) |
+			"\($p).source.agent: is missing, and \"freeze\": \"require\" needs it"),
 		(.disks | to_entries[] | "\($p).disks[\(.key)]" as $q | .value |
+			(select(.tracker == "bitmap" and $kind == "file") |
+				"\($q).tracker: \"bitmap\" needs a source of kind \"qemu\""),
+			(select(.tracker == "reflink" and $kind != "file") |
+				"\($q).tracker: \"reflink\" is for files; a guest's disks have \"bitmap\""),
 			(select(.tracker == "state" and (has("state") | not)) |
 				"\($q).state: is missing, and the tracker \"state\" needs it"),
 			(select(.tracker == "reflink" and (has("points") | not)) |

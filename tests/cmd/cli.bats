@@ -5,7 +5,7 @@ load ../lib/volumes
 setup() { dm_setup; }
 teardown() { dm_teardown; }
 
-programs="dm-changed dm-describe dm-window dm-send dm-recv dm-write dm-checkpoint dm-recover dm-json"
+programs="dm-changed dm-describe dm-window dm-send dm-recv dm-write dm-checkpoint dm-recover dm-json dm-point-qemu"
 scripts="dm-failover dm-replicate dm-restore"
 providers="dm-provider-libvirt dm-provider-qemu"	# one page for all: dm-provider(7)
 

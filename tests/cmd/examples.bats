@@ -90,6 +90,10 @@ run_examples() {
 	run_examples dm-checkpoint.1
 }
 
+@test "dm-point-qemu.1" {
+	run_examples dm-point-qemu.1
+}
+
 @test "dm-recover.1" {
 	run_examples dm-recover.1
 }

@@ -203,8 +203,8 @@ guest_number() {
 # or failure with QEMU's words.
 guest_qmp() {
 	local in pid line rc=1
-	exec {in}< <(printf '{"execute":"qmp_capabilities"}\n%s\n' "$2" |
-		exec socat -T 20 STDIO,ignoreeof "UNIX-CONNECT:$T/$1/qmp" 2>/dev/null 3>&-)
+	exec {in}< <(exec socat -T 20 STDIO,ignoreeof "UNIX-CONNECT:$T/$1/qmp" 2>/dev/null 3>&- \
+	    <<<'{"execute":"qmp_capabilities"}'$'\n'"$2")
 	pid=$!
 	while IFS= read -r -t 20 line <&"$in"; do
 		case $line in

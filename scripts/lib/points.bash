@@ -1,0 +1,56 @@
+# Points of a guest's disks, for dm-replicate: sourced, and part of it.
+# shellcheck shell=bash disable=SC2154  # its variables
+
+point='' holder=''
+
+# point_open: make and hold a point when the workload's source is a guest; sets
+# point to what it says.  The holder lets go when it is told how the iteration
+# went, and also when we are not there any more.
+point_open() {
+	local command owner rc=0
+	point=''
+	[ "$(get .source.kind)" != file ] || return 0
+	owner=$name-$(jq -r '.id[:8]' "$site/config") || return 4
+	command=$(jq -nr -L "$lib" --argjson w "$work" --argjson base "$base" --arg owner "$owner" \
+	    'include "pipeline"; {w: $w, base: $base, owner: $owner} | hold') || return 4
+	if [ "$dry" = yes ]; then
+		printf '# %s: a point by: %s\n' "$name" "$command"
+		point=$(jq -nc --argjson w "$work" --argjson base "$base" '{disks: [$w.disks[] |
+			.name as $n | ($base.disks // [] | map(select(.name == $n)) | first) as $k |
+			{name: $n, volume: "nbd+unix:///\($n)?socket=SOCKET&point=POINT",
+				since: $k.source_point, size: ($k.size // 0 | tonumber)}]}')
+		return
+	fi
+	coproc HOLD { there "$command" 2>"$tmp/$name.hold"; }
+	holder=$HOLD_PID hold_in=${HOLD[1]}
+	if ! IFS= read -r point <&"${HOLD[0]}"; then
+		wait "$holder" || rc=$?
+		holder=''
+		point_words
+		printf '%s: failed with code %d\n' "$name" "$((rc == 0 || rc > 4 ? 4 : rc))" >&2
+		return "$((rc == 0 || rc > 4 ? 4 : rc))"
+	fi
+	while IFS= read -r command; do
+		warn "$command"
+	done < <(jq -r '.notes[]' <<<"$point")
+}
+
+point_words() {
+	[ ! -s "$tmp/$name.hold" ] || sed "s/^/$name: /" "$tmp/$name.hold" >&2
+}
+
+# point_close: tell the holder what the catalog says.
+point_close() {
+	local newest rc=0 word=abandoned
+	[ -n "$holder" ] || return 0
+	newest=$(checkpoints) || return 4	# nobody knows: the next run asks again
+	newest=$(jq -r 'last.disks[0].source_point // ""' <<<"$newest")
+	[ "$newest" != "$(jq -r .point <<<"$point")" ] || word=committed
+	trap '' PIPE
+	{ echo "$word" >&"$hold_in"; } 2>/dev/null
+	trap - PIPE
+	wait "$holder" || rc=$?
+	holder=''
+	point_words
+	return "$rc"
+}
