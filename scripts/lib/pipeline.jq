@@ -46,9 +46,9 @@ def hold:
 	([.base.disks // [] | .[].source_point | strings | select(startswith("dm-"))] | unique) as $points |
 	def option($name; $value): if $value then ["--" + $name, $value] else [] end;
 	["dm-point-\($s.kind)"] +
-	option("qmp"; $s.qmp) + option("agent"; $s.agent) + option("freeze"; $s.freeze) +
-	 option("scratch"; $s.scratch) +
-	option("limit"; $s.limit) + ["--owner", .owner] +
+	option("qmp"; $s.qmp) + option("agent"; $s.agent) + option("uri"; $s.uri) +
+	option("domain"; $s.domain) + option("freeze"; $s.freeze) +
+	option("scratch"; $s.scratch) + option("limit"; $s.limit) + ["--owner", .owner] +
 	option("base"; if ($points | length) == 1 then $points[0] else null end) +
 	["hold"] + [.w.disks[] | "\(.name)=\(.volume)"] | words;
 

@@ -81,7 +81,9 @@ def source:
 	variant({
 		file: record({kind: any_text}; []),
 		qemu: record({kind: any_text, qmp: any_text, agent: any_text, freeze: $freeze,
-			scratch: any_text, limit: size}; ["qmp"])
+			scratch: any_text, limit: size}; ["qmp"]),
+		libvirt: record({kind: any_text, uri: any_text, domain: name, freeze: $freeze,
+			scratch: any_text}; ["domain"])
 	});
 
 def settings: {
@@ -183,7 +185,7 @@ def plan_workloads:
 		.source //= {kind: "file"} | (.source.kind != "file") as $live |
 		.tracker as $t | .fallback as $f | (.freeze // "auto") as $z |
 		.disks |= map(
-			.fallback //= $f | .tracker //= $t | .freeze //= $z | 
+			.fallback //= $f | .tracker //= $t | .freeze //= $z |
 			.path = (if $live then null else .volume | file_path end) |
 			if .tracker == "auto" then
 				.tracker = (if $live then "bitmap" elif .points then "reflink" elif .state then "state" else "scan" end)
@@ -224,7 +226,7 @@ def plan_sense:
 			"\($p).source.agent: is missing, and \"freeze\": \"require\" needs it"),
 		(.disks | to_entries[] | "\($p).disks[\(.key)]" as $q | .value |
 			(select(.tracker == "bitmap" and $kind == "file") |
-				"\($q).tracker: \"bitmap\" needs a source of kind \"qemu\""),
+				"\($q).tracker: \"bitmap\" needs a source of kind \"qemu\" or \"libvirt\""),
 			(select(.tracker == "reflink" and $kind != "file") |
 				"\($q).tracker: \"reflink\" is for files; a guest's disks have \"bitmap\""),
 			(select(.tracker == "state" and (has("state") | not)) |

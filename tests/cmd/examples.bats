@@ -90,6 +90,10 @@ run_examples() {
 	run_examples dm-checkpoint.1
 }
 
+@test "dm-point-libvirt.1" {
+	run_examples dm-point-libvirt.1
+}
+
 @test "dm-point-qemu.1" {
 	run_examples dm-point-qemu.1
 }

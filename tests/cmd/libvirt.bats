@@ -1,0 +1,100 @@
+# Running domains of libvirt: dm-point-libvirt(1).
+# bats file_tags=plain
+load ../lib/common
+load ../lib/faults
+load ../lib/guest
+load ../lib/pipeline
+
+setup_file() {
+	guest_build
+	[ -S /run/libvirt/libvirt-sock ] || {	# as init would
+		virtlogd -d -p "$BATS_FILE_TMPDIR/virtlogd.pid" && libvirtd -d -p "$BATS_FILE_TMPDIR/libvirtd.pid"
+	}
+	wait_for virsh -q -c qemu:///system list
+}
+teardown_file() {
+	local f
+	for f in "$BATS_FILE_TMPDIR"/{libvirtd,virtlogd}.pid; do
+		[ ! -e "$f" ] || kill "$(cat "$f")"
+	done
+}
+setup() {
+	dm_setup
+	# QEMU is another user, who cannot look into the test's own directory.
+	D=$(mktemp -d /var/tmp/dm-test.XXXXXX)
+	chmod 755 "$D"
+	at_end rm -rf "$D"
+	domain=dm-test-$$
+}
+teardown() { dm_teardown; }
+
+vsh() { virsh -q -c qemu:///system "$@"; }
+start() {
+	local d
+	for d in a b; do
+		qemu-img convert -O qcow2 "$d.raw" "$D/$d.qcow2"
+	done
+	chmod 666 "$D"/*.qcow2
+	cat >domain.xml <<-END
+		<domain type='qemu'><name>$domain</name><memory unit='MiB'>256</memory>
+		<os><type arch='x86_64'>hvm</type><boot dev='hd'/></os><seclabel type='none'/><devices>
+		<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+		<source file='$D/a.qcow2'/><target dev='vda' bus='virtio'/></disk>
+		<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+		<source file='$D/b.qcow2'/><target dev='vdb' bus='virtio'/></disk>
+		<serial type='pty'/></devices></domain>
+	END
+	vsh create domain.xml >/dev/null
+	at_end virsh -q -c qemu:///system destroy "$domain"
+}
+# journals: the last numbers of the newest checkpoint, or failure.
+journals() {
+	local a b
+	rm -f back.a back.b
+	dm-restore site w vda=back.a vdb=back.b >/dev/null &&
+		read -r _ a _ < <(journal_check back.a) && read -r _ b _ < <(journal_check back.b) || return 1
+	[ "$b" -eq "$a" ] || [ "$b" -eq $((a - 1)) ] || return 1
+	echo "$b"
+}
+unharmed() {
+	[ "$(vsh domstate "$domain")" = running ] && [ ! -e "$D/dm-point-$domain" ] &&
+		[[ $(vsh domjobinfo "$domain") == *None* ]]
+}
+
+@test "each iteration of a domain is one moment of all its disks, whatever is killed" {
+	guest_boot_disk a.raw
+	guest_data_disk b.raw
+	site
+	start
+	jq -n --arg t "$T" --arg d "$domain" --arg s "$D" '{site: "\($t)/site", workloads: [{name: "w",
+		source: {kind: "libvirt", domain: $d, scratch: $s},
+		disks: [{name: "vda", volume: "vda"}, {name: "vdb", volume: "vdb"}]}]}' >plan.json
+	# Iterations before the guest is up have no journal yet.
+	last=0
+	for ((i = 0; i < 20 && last == 0; i++)); do
+		exits 0 within 100 dm-replicate --now plan.json
+		[ -z "$err" ]
+		last=$(journals 2>/dev/null) || last=0
+	done
+	[ "$last" -gt 0 ]
+	for i in 1 2; do
+		exits 0 within 100 dm-replicate --verbose --now plan.json
+		[[ $output == *", incremental, "* ]]
+		next=$(journals)
+		[ "$next" -gt "$last" ]
+		last=$next
+		unharmed
+		[ "$(vsh checkpoint-list --name "$domain" | grep -c dm-w)" -eq 1 ]
+	done
+	for i in 1 2; do
+		background "exec dm-replicate --now plan.json"
+		wait_for test -S "$D/dm-point-$domain/nbd"
+		kill -KILL "-$group"
+		wait_for unharmed
+	done
+	exits 0 within 100 dm-replicate --now plan.json
+	[ -z "$err" ]
+	[ "$(journals)" -gt "$last" ]
+	exits 1 dm-point-libvirt --domain "$domain" --owner x --scratch "$D" hold z=vdz
+	one_line "$domain has no disk \"vdz\" (it has: vda, vdb)"
+}
