@@ -82,9 +82,10 @@ static json_t *node_find(json_t *nodes, const char *name)
 	json_t *n;
 	size_t i;
 
-	json_array_foreach(nodes, i, n)
+	json_array_foreach(nodes, i, n) {
 		if (!strcmp(text(n, "node-name"), name))
 			return n;
+	}
 	return NULL;
 }
 

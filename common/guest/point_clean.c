@@ -61,8 +61,10 @@ static int drop_all(struct point *p, const char *query, const char *key, const c
 		left = json_array_size(mine);
 		if (n == 0) {
 			*had = left;
-			json_array_foreach(mine, i, o)	/* what goes by itself meanwhile is no fault */
+			/* What goes by itself meanwhile is no fault. */
+			json_array_foreach(mine, i, o) {
 				qmp_do(p->q, command, args(json_string_value(o)), &ignored);
+			}
 		}
 		json_decref(mine);
 		if (left == 0)
@@ -205,9 +207,10 @@ static void merge_actions(const struct point_disk *d, const struct bitmaps *b, j
 	json_t *o, *from = json_array();
 	size_t i;
 
-	json_array_foreach(b->other, i, o)
+	json_array_foreach(b->other, i, o) {
 		if (!flag(o, "inconsistent"))
 			json_array_append_new(from, json_string(text(o, "name")));
+	}
 	json_array_append_new(actions, action("block-dirty-bitmap-merge",
 	    json_pack("{s:s, s:s, s:o}", "node", d->node, "target", text(b->base, "name"), "bitmaps", from)));
 	json_array_append_new(actions, action("block-dirty-bitmap-enable", bitmap_ref(d, text(b->base, "name"))));
@@ -229,8 +232,9 @@ static int bitmaps_of(struct point *p, struct point_disk *d, const json_t *node,
 			b.base = NULL;
 		}
 	}
-	json_array_foreach(b.other, i, o)
+	json_array_foreach(b.other, i, o) {
 		json_array_append_new(actions, action("block-dirty-bitmap-remove", bitmap_ref(d, text(o, "name"))));
+	}
 	d->since = b.base != NULL;
 	free(d->why);
 	d->why = base && !b.base ? x_printf("QEMU has no usable dirty bitmap \"%s\"", base) : NULL;
@@ -248,9 +252,10 @@ int point_bitmaps(struct point *p, const char *base, struct err *e)
 	int r = nodes ? 0 : -1;
 
 	for (size_t k = 0; k < p->n && r == 0; k++)
-		json_array_foreach(nodes, i, o)
+		json_array_foreach(nodes, i, o) {
 			if (r == 0 && !strcmp(text(o, "node-name"), p->disk[k].node))
 				r = bitmaps_of(p, &p->disk[k], o, base, e);
+		}
 	json_decref(nodes);
 	return r ? err_prefix(e, "%s", p->how->qmp) : 0;
 }
