@@ -117,6 +117,20 @@ sim: $(B)/sim/window
 	$< --check --plot $(B)/sim/window.svg
 	@echo 'plot: $(B)/sim/window.svg'
 
+# The plugin for nbdkit, where its headers are (package nbdkit-plugin-dev).
+NBDKIT  := $(shell pkg-config --exists nbdkit 2>/dev/null && echo yes)
+PLUGIN  := $(if $(NBDKIT),$(B)/lib/nbdkit-dm-plugin.so)
+PLUGINDIR ?= $(if $(filter /usr,$(PREFIX)),$(shell pkg-config --variable=plugindir nbdkit 2>/dev/null),$(PREFIX)/lib/nbdkit/plugins)
+$(B)/lib/nbdkit-dm-plugin.so: $(B)/cmd/nbdkit-dm-plugin.o $(B)/libdm.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -Wl,--exclude-libs,ALL -o $@ $^ $(LDLIBS)
+plugin: $(PLUGIN)
+	$(if $(NBDKIT),,$(call say,SKIP,'nbdkit-dm-plugin.so: no nbdkit headers; dm-serve will not work'))
+all: plugin
+testbuild: $(PLUGIN)
+.PHONY: plugin
+
 SCRIPTS := $(wildcard scripts/dm-*)
 MAN     := $(wildcard man/*.[1-8])
 
@@ -160,6 +174,7 @@ install: all
 	install -m 755 $(BIN) $(SCRIPTS) $(DESTDIR)$(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/lib/dm
 	install -m 644 $(MODULES) $(DESTDIR)$(PREFIX)/lib/dm
+	$(if $(PLUGIN),install -d $(DESTDIR)$(PLUGINDIR) && install -m 755 $(PLUGIN) $(DESTDIR)$(PLUGINDIR))
 	install -m 644 $(wildcard scripts/lib/*.jq scripts/lib/*.bash) $(DESTDIR)$(PREFIX)/share/dm
 	for m in $(MAN); do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/ || exit 1; done
 

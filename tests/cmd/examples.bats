@@ -122,6 +122,22 @@ run_examples() {
 	run_examples dm-provider.7
 }
 
+@test "dm-move.1" {
+	run_examples dm-move.1
+}
+
+@test "dm-prep.1" {
+	run_examples dm-prep.1
+}
+
+@test "dm-serve.1" {
+	run_examples dm-serve.1
+}
+
+@test "nbdkit-dm-plugin.1" {
+	run_examples nbdkit-dm-plugin.1
+}
+
 @test "dm-plan.5" {
 	run_examples dm-plan.5
 }
