@@ -6,6 +6,7 @@ load ../lib/common
 load ../lib/volumes
 load ../lib/ssh
 load ../lib/pipeline
+load ../lib/serve
 
 setup_file() {
 	sshd_start || return 1
@@ -22,7 +23,7 @@ setup_file() {
 teardown_file() {
 	sshd_stop
 }
-setup() { dm_setup; }
+setup() { dm_setup && plugin_env; }
 teardown() { dm_teardown; }
 
 # blocks PAGE: the literal blocks of EXAMPLES, as block.1, block.2 ...

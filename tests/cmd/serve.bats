@@ -260,7 +260,9 @@ disk_of_parts() {
 	mkfifo said
 	bash -c 'dm-serve --exit-with-parent --pid-file p "$0" w >said & wait' "$site" &
 	parent=$!
-	read -r name u <said
+	# To its end: it is closed when all is served.
+	cat said >lines
+	read -r name u <lines
 	[ "$name" = a ]
 	[ "$(nbdinfo --size "$u")" -eq 67108864 ]
 	server=$(cat p)
@@ -273,7 +275,9 @@ disk_of_parts() {
 	mkfifo said
 	dm-serve --pid-file p "$site" w >said &
 	pid=$!
-	read -r name u <said
+	# To its end: it is closed when all is served.
+	cat said >lines
+	read -r name u <lines
 	[ "$(nbdinfo --size "$u")" -eq 67108864 ]
 	exits 1 dm-serve --pid-file p "$site" w
 	one_line "p: another one has it"
@@ -287,7 +291,7 @@ disk_of_parts() {
 	mkfifo said
 	dm-serve --pid-file p "$site" w >said 2>err &
 	pid=$!
-	read -r _ <said
+	cat said >lines
 	for k in $(children "$pid"); do
 		[ "$(cat "/proc/$k/comm" 2>/dev/null)" != nbdkit ] || kill -KILL "$k"
 	done
