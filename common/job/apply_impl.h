@@ -15,7 +15,11 @@
 #include "volume/volume.h"
 
 #define APPLY_JOBS 256u
-#define APPLY_FLUSHES 16u	/* barriers waiting for their flush */
+/* Barriers waiting for their flush, and payload taken behind such a one: what
+ * is written and not yet durable, and so what an interruption costs, stays
+ * under an interval and a little more. */
+#define APPLY_FLUSHES 1u
+#define APPLY_AHEAD MIB(32)
 /* Epochs with something under way: of open and of unflushed barriers. */
 #define APPLY_EPOCHS (EPOCHS_AHEAD + APPLY_FLUSHES + 1)
 /* Payload waiting or under way: enough to keep the workers busy; more would
@@ -56,6 +60,7 @@ struct apply {
 	uint64_t left[APPLY_EPOCHS];	/* jobs not yet done, by epoch */
 	uint64_t counted[APPLY_EPOCHS];	/* indices written, by epoch */
 	uint64_t durable_count;		/* indices in epochs flushed */
+	uint64_t ahead;			/* bytes of payload given since the last barrier */
 	uint32_t given;			/* the highest epoch of a job */
 	uint32_t closed, flushed;	/* epochs up to these */
 	bool closing;

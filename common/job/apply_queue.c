@@ -15,12 +15,19 @@ static void fail(struct apply *a, const struct err *e)
 
 /* ---- giving ---- */
 
+/* Is there room for another job?  Locked. */
+static bool has_room(const struct apply *a)
+{
+	return a->free && a->queued <= APPLY_BYTES(a->threads) &&
+	    (a->closed == a->flushed || a->ahead < APPLY_AHEAD);
+}
+
 struct apply_job *apply_job_new(struct apply *a, struct err *e)
 {
 	struct apply_job *j = NULL;
 
 	pthread_mutex_lock(&a->lock);
-	while (!cause_set(a->cause) && (!a->free || a->queued > APPLY_BYTES(a->threads)))
+	while (!cause_set(a->cause) && !has_room(a))
 		pthread_cond_wait(&a->room, &a->lock);
 	if (!cause_set(a->cause)) {
 		j = a->free;
@@ -58,6 +65,7 @@ void apply_job_give(struct apply *a, struct apply_job *j)
 {
 	pthread_mutex_lock(&a->lock);
 	a->queued += job_bytes(j);
+	a->ahead += job_bytes(j);
 	a->left[j->epoch % APPLY_EPOCHS]++;
 	if (j->epoch > a->given)
 		a->given = j->epoch;
@@ -76,6 +84,7 @@ int apply_barrier(struct apply *a, uint32_t epoch, struct err *e)
 	while (!cause_set(a->cause) && a->closed - a->flushed >= APPLY_FLUSHES)
 		pthread_cond_wait(&a->room, &a->lock);
 	a->closed = epoch;
+	a->ahead = 0;
 	pthread_cond_broadcast(&a->idle);
 	pthread_mutex_unlock(&a->lock);
 	return cause_take(a->cause, e);

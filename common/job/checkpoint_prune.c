@@ -52,7 +52,7 @@ static int prune_text(const struct prune_report *r, bool dry_run, struct err *e)
 	char text[16];
 
 	print_list(dry_run ? "would drop" : "dropped", r->dropped, r->ndropped);
-	print_list("left, it is being read:", r->held, r->nheld);
+	print_list("left, being read or pinned now:", r->held, r->nheld);
 	printf("%zu checkpoints %s, %llu kept\n", r->ndropped, dry_run ? "would go" : "dropped",
 	    (unsigned long long)r->kept + r->nheld);
 	if (r->abandoned)

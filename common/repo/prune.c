@@ -172,7 +172,9 @@ static int collect(struct prune *p, struct err *e)
 {
 	int old = prune_may_delete(p, false, e), now;
 
-	if (old < 0 || sweep_marked(p, true, old, e))
+	/* More is doomed now, which the note knows nothing of: without it, who
+	 * comes after a crash lists the sessions again. */
+	if (old < 0 || prune_forget(p, e) || sweep_marked(p, true, old, e))
 		return -1;
 	if (p->report->doomed == 0)
 		return prune_forget(p, e);

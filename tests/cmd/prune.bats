@@ -258,3 +258,37 @@ stored() {
 	comes_back 3 3.raw
 	cd ..
 }
+
+@test "a prune that died between hiding and listing does not let the next delete too early" {
+	iteration a.raw
+	image_random b.raw 4M
+	iteration b.raw
+	image_random c.raw 1M
+	iteration c.raw
+	mkfifo gate
+	exec 7<>gate
+	# Somebody is at work while the first prune runs, and then is not.
+	dm-send --all --chunk-size 64K vdb=c.raw | dm-write repo:site >c.acks
+	(cat c.acks; read -r _ <&7) | dm-checkpoint commit --workload db1 site 3>&- &
+	wait_for eval '[ "$(dm-checkpoint sessions --json site | jq ".[0].alive")" = true ]'
+	exits 0 dm-checkpoint prune --json --keep-last 2 site web1
+	[ "$(jq .waits_for .out)" -eq 1 ]
+	echo >&7
+	wait $!
+	# A writer that has found content of checkpoint 2, and says so nowhere yet.
+	dm-send --all --chunk-size 64K vdb=b.raw >b.chunks
+	(head -c 3000000 b.chunks; read -r _ <&7; tail -c +3000001 b.chunks) | dm-write repo:site >b.acks 3>&- &
+	writer=$!
+	wait_for eval '[ "$(stat -c %s b.acks)" -gt 2000 ]'
+	preload_fault dm-checkpoint:renameat:2:KILL	# the first: small packs merged
+	exits 137 dm-checkpoint prune --keep-last 1 site web1
+	no_fault
+	[ "$(seqs)" = 3 ]
+	exits 0 dm-checkpoint prune --json --keep-last 1 site web1
+	[ "$(jq .waits_for .out)" -eq 1 ]
+	echo >&7
+	wait $writer
+	exits 0 dm-checkpoint commit --workload web1 site <b.acks
+	comes_back latest b.raw
+	exits 0 dm-checkpoint verify site
+}
