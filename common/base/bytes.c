@@ -147,6 +147,15 @@ _Noreturn static void no_memory(void)
 	_exit(DM_ENV);
 }
 
+void *x_malloc(size_t len)
+{
+	void *p = malloc(len ? len : 1);
+
+	if (!p)
+		no_memory();
+	return p;
+}
+
 void *x_alloc(size_t len)
 {
 	void *p = calloc(1, len ? len : 1);
@@ -176,6 +185,15 @@ void *x_grow(void *p, size_t n, size_t each)
 char *x_strdup(const char *s)
 {
 	char *p = strdup(s);
+
+	if (!p)
+		no_memory();
+	return p;
+}
+
+char *x_strndup(const char *s, size_t n)
+{
+	char *p = strndup(s, n);
 
 	if (!p)
 		no_memory();

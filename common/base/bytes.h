@@ -51,10 +51,12 @@ char *size_format(uint64_t n, char out[16]);
 
 /* Allocate or exit DM_ENV with "out of memory": for small, bounded things.
  * Anything sized by input uses x_try. */
+void *x_malloc(size_t len);		/* not zeroed */
 void *x_alloc(size_t len);		/* zeroed */
 void *x_array(size_t n, size_t each);	/* zeroed, overflow-checked */
 void *x_grow(void *p, size_t n, size_t each);
 char *x_strdup(const char *s);
+char *x_strndup(const char *s, size_t n);
 char *x_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Zeroed, or NULL with *e filled (DM_ENV). */
 void *x_try(size_t n, size_t each, struct err *e);

@@ -36,7 +36,7 @@ static char *parent_of(const char *name)
 
 	if (!slash)
 		return x_strdup(".");
-	return slash == name ? x_strdup("/") : strndup(name, (size_t)(slash - name));
+	return slash == name ? x_strdup("/") : x_strndup(name, (size_t)(slash - name));
 }
 
 /* A synced temporary file beside name with these bytes; its name or NULL. */

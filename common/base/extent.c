@@ -110,21 +110,15 @@ static size_t spans_upto(const struct iset *s, uint64_t v)
 	return lo;
 }
 
-static int insert_at(struct iset *s, size_t i, struct span sp)
+static void insert_at(struct iset *s, size_t i, struct span sp)
 {
 	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 16;
-		struct span *v = reallocarray(s->v, cap, sizeof *v);
-
-		if (!v)
-			return -1;
-		s->v = v;
-		s->cap = cap;
+		s->cap = s->cap ? s->cap * 2 : 16;
+		s->v = x_grow(s->v, s->cap, sizeof *s->v);
 	}
 	memmove(&s->v[i + 1], &s->v[i], (s->n - i) * sizeof *s->v);
 	s->v[i] = sp;
 	s->n++;
-	return 0;
 }
 
 int iset_add(struct iset *s, uint64_t first, uint64_t n)
@@ -149,8 +143,8 @@ int iset_add(struct iset *s, uint64_t first, uint64_t n)
 		s->v[i - 1].end = end;
 	} else if (right) {
 		s->v[i].first = first;
-	} else if (insert_at(s, i, (struct span){ first, end }) < 0) {
-		return -1;
+	} else {
+		insert_at(s, i, (struct span){ first, end });
 	}
 	s->count += n;
 	return 0;

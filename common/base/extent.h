@@ -46,7 +46,7 @@ struct iset;
 struct iset *iset_new(void);
 void iset_free(struct iset *s);
 /* Add [first, first+n).  0; 1 if any of it was in already (nothing is added);
- * -1 out of memory or overflow. */
+ * -1 overflow. */
 int iset_add(struct iset *s, uint64_t first, uint64_t n);
 /* The same, whatever of it is in already.  0 or -1. */
 int iset_cover(struct iset *s, uint64_t first, uint64_t n);

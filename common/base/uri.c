@@ -67,7 +67,7 @@ int uri_parse(const char *s, struct uri *u, struct err *e)
 		u->path = x_strdup(s);
 		return 0;
 	}
-	u->scheme = strndup(s, scheme);
+	u->scheme = x_strndup(s, scheme);
 	f = strchr(path, '#');
 	if (f) {
 		u->fragment = x_strdup(f + 1);
@@ -75,17 +75,17 @@ int uri_parse(const char *s, struct uri *u, struct err *e)
 	}
 	q = memchr(path, '?', len);
 	if (q) {
-		u->query = strndup(q + 1, (size_t)(path + len - q - 1));
+		u->query = x_strndup(q + 1, (size_t)(path + len - q - 1));
 		len = (size_t)(q - path);
 	}
-	if (!strcmp(u->scheme, "file")) {
-		if (len >= 2 && !strncmp(path, "//", 2)) {
-			path += 2;
-			len -= 2;
-		}
+	if (!strcmp(u->scheme, "file") && len >= 2 && !strncmp(path, "//", 2)) {
+		path += 2;
+		len -= 2;
+	}
+	if (!strcmp(u->scheme, "file") || !strcmp(u->scheme, "repo")) {
 		u->path = uri_decode(path, len);
 	} else {
-		u->path = strndup(path, len);
+		u->path = x_strndup(path, len);
 	}
 	if (!u->path || !*u->path) {
 		uri_free(u);
@@ -132,7 +132,7 @@ static char *default_name(const char *uri)
 	for (size_t i = 0; i < len; i++)
 		if (uri[i] == '/' || (uri[i] == ':' && scheme_len(uri) == i))
 			from = uri + i + 1;
-	name = strndup(from, (size_t)(uri + len - from));
+	name = x_strndup(from, (size_t)(uri + len - from));
 	len = strlen(name);
 	for (size_t i = 0; i < LEN(suffix); i++) {
 		size_t n = strlen(suffix[i]);
@@ -159,7 +159,7 @@ int volume_arg_parse(const char *s, struct volume_arg *a, struct err *e)
 	/* NAME=URI only when what stands before '=' can be a name: a path or a
 	 * query may hold '=' too. */
 	if (eq && strcspn(s, "/:?") > n) {
-		a->name = strndup(s, n);
+		a->name = x_strndup(s, n);
 		a->uri = x_strdup(eq + 1);
 		a->named = true;
 	} else {

@@ -3,13 +3,19 @@
 
 #include <stdlib.h>
 
+/* Locked. */
+static void wake_all(struct apply *a)
+{
+	pthread_cond_broadcast(&a->room);
+	pthread_cond_broadcast(&a->work);
+	pthread_cond_broadcast(&a->idle);
+}
+
 static void fail(struct apply *a, const struct err *e)
 {
 	cause_give(a->cause, e);
 	pthread_mutex_lock(&a->lock);
-	pthread_cond_broadcast(&a->room);
-	pthread_cond_broadcast(&a->work);
-	pthread_cond_broadcast(&a->idle);
+	wake_all(a);
 	pthread_mutex_unlock(&a->lock);
 }
 
@@ -146,6 +152,9 @@ static void *worker_main(void *arg)
 		pthread_mutex_lock(&a->lock);
 		job_done(a, j, rc == 0);
 	}
+	/* The cause may be somebody else's, who did not wake those that wait for
+	 * what is not done now. */
+	wake_all(a);
 	pthread_mutex_unlock(&a->lock);
 	apply_worker_free(&w);
 	return NULL;
@@ -216,6 +225,7 @@ static void *flusher_main(void *arg)
 		pthread_mutex_lock(&a->lock);
 		flush_done(a, upto);
 	}
+	wake_all(a);
 	pthread_mutex_unlock(&a->lock);
 	return NULL;
 }

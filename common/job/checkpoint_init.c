@@ -11,6 +11,7 @@
 #include "base/opt.h"
 #include "base/timefmt.h"
 #include "base/uri.h"
+#include "content/jsontext.h"
 #include "job/checkpoint.h"
 #include "job/commit.h"
 
@@ -64,7 +65,7 @@ static json_t *load_recovery(const char *path, struct err *e)
 		err_sys(e, DM_USAGE, errno, "--recovery %s", path);
 		goto out;
 	}
-	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	o = jsontext_parse(text, len, &why);
 	if (!o)
 		err_set(e, DM_USAGE, "--recovery %s: line %d: %s", path, why.line, why.text);
 	else if (!json_is_object(o)) {

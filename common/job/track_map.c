@@ -1,12 +1,12 @@
 /* Maps that other tools made: qemu-img map --output=json, nbdinfo --map
  * --json, or plain lines "OFFSET LENGTH [data|zero|same]". */
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "content/jsontext.h"
 #include "job/track.h"
 
 #define STRETCH 2048u	/* extents told at a time */
@@ -73,7 +73,7 @@ static bool take_number(const json_t *o, const char *key, uint64_t *out)
 static int object_extent(const struct map_tracker *m, const char *text, size_t len,
     struct extent *x, struct err *e)
 {
-	json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *o = jsontext_parse(text, len, NULL);
 	bool qemu = json_object_get(o, "start") != NULL;
 	int r = 0;
 

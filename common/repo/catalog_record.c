@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/timefmt.h"
 #include "base/uri.h"
+#include "content/jsontext.h"
 #include "repo/catalog_record.h"
 
 #define EXACT_MAX ((uint64_t)1 << 53)	/* beyond it a JSON number loses digits in jq */
@@ -248,7 +249,7 @@ struct checkpoint *checkpoint_parse(const char *text, size_t len, struct err *e)
 		err_set(e, DM_BAD, "record of %zu bytes is too long", len);
 		goto err0;
 	}
-	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	o = jsontext_parse(text, len, &why);
 	if (!o) {
 		err_set(e, DM_BAD, "no JSON: %s at byte %d", why.text, why.position);
 		goto err0;

@@ -98,10 +98,11 @@ static int open_dbs(struct site *s, struct index *ix, MDB_txn *t, bool make)
 	return format == INDEX_FORMAT && lo == get64(s->id) && hi == get64(s->id + 8) ? 0 : MDB_INVALID;
 }
 
-/* Failures that another attempt after a rebuild would not have. */
+/* Failures that another attempt after a rebuild would not have.  A damaged
+ * header asks for a map that the system refuses. */
 static bool unusable(int rc)
 {
-	return means_damage(rc) || rc == MDB_NOTFOUND || rc == ENOENT;
+	return means_damage(rc) || rc == MDB_NOTFOUND || rc == ENOENT || rc == EINVAL || rc == ENOMEM;
 }
 
 int index_env_open(struct site *s, const char *path, unsigned flags, bool make, struct index *ix, struct err *e)

@@ -2,13 +2,13 @@
  * have found it before is noted in chunks/doomed. */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/durable.h"
 #include "base/fdio.h"
+#include "content/jsontext.h"
 #include "repo/prune_priv.h"
 #include "repo/session.h"
 
@@ -144,7 +144,7 @@ static json_t *noted(struct prune *p, struct err *e)
 	fd_close(fd);
 	if (!text)
 		return NULL;
-	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	o = jsontext_parse(text, len, NULL);
 	free(text);
 	gen = generation(p, e);
 	/* An index that was rebuilt has forgotten what was doomed. */

@@ -1,12 +1,12 @@
 #include "repo/session_text.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/uri.h"
+#include "content/jsontext.h"
 
 #define SESSION_FORMAT 1
 #define DISKS_MAX 1024u
@@ -166,7 +166,7 @@ struct session *session_parse(const char *text, size_t len, int algo, struct err
 {
 	struct session *se;
 	json_error_t je;
-	json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
+	json_t *o = jsontext_parse(text, len, &je);
 
 	if (!o) {
 		err_set(e, DM_BAD, "line %d: %s", je.line, je.text);

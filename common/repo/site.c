@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -14,6 +13,7 @@
 #include "base/fdio.h"
 #include "base/lock.h"
 #include "content/codec.h"
+#include "content/jsontext.h"
 #include "repo/crypt.h"
 
 #define SITE_FORMAT 1
@@ -263,7 +263,7 @@ static json_t *config_load(struct site *s, struct err *e)
 		    s->path);
 	else if (fd == -1 || !(text = fd_slurp(fd, SITE_CONFIG_MAX, &len)))
 		err_sys(e, DM_ENV, errno, "read %s/config", s->path);
-	else if (!(j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je)))
+	else if (!(j = jsontext_parse(text, len, &je)))
 		err_set(e, DM_BAD, "%s/config: line %d: %s", s->path, je.line, je.text);
 	free(text);
 	fd_close(fd);

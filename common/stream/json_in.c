@@ -1,6 +1,7 @@
 /* Lines of JSON to frames. */
 #include <stdlib.h>
 
+#include "content/jsontext.h"
 #include "stream/json_take.h"
 #include "stream/record_impl.h"
 
@@ -345,7 +346,7 @@ int json_parse(struct stream_json *s, const char *line, size_t len, bool renumbe
 
 	if (s->ended == FT_END)
 		return err_set(e, DM_BAD, "more lines after end");
-	t.j = json_loadb(line, len, JSON_REJECT_DUPLICATES, &je);
+	t.j = jsontext_parse(line, len, &je);
 	if (!t.j)
 		return err_set(e, DM_BAD, "not JSON: %s", je.text);
 	if (json_is_object(t.j))

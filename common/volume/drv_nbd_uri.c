@@ -109,8 +109,8 @@ static int take_authority(const char *p, size_t len, struct nbdv_where *w)
 	}
 	if (host == host_end || (p < end && *p != ':') || memchr(host, '@', (size_t)(host_end - host)))
 		return -1;
-	w->host = strndup(host, (size_t)(host_end - host));
-	w->port = p < end ? strndup(p + 1, (size_t)(end - p - 1)) : x_strdup(PORT_DEFAULT);
+	w->host = x_strndup(host, (size_t)(host_end - host));
+	w->port = p < end ? x_strndup(p + 1, (size_t)(end - p - 1)) : x_strdup(PORT_DEFAULT);
 	return u64_parse(w->port, 1, 65535, &port);
 }
 

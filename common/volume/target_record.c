@@ -1,13 +1,13 @@
 /* What a target holds, as JSON. */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/durable.h"
 #include "base/fdio.h"
+#include "content/jsontext.h"
 #include "volume/target_record.h"
 
 #define RECORD_CAP (64u << 10)
@@ -65,7 +65,7 @@ int target_record_load(const char *path, struct target_record *r, struct err *e)
 	fd_close(fd);
 	if (!text)
 		return -1;
-	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	o = jsontext_parse(text, len, NULL);
 	free(text);
 	bad = !json_is_object(o) || record_from_json(o, r) != 0;
 	json_decref(o);

@@ -1,9 +1,9 @@
-# Programs that die, and disks that fail, at any moment: longer runs of the
-# same are tests/fault/kill-rounds and tests/fault/crash-points by hand.
+# Programs that die, calls that fail and power that is lost at any moment: each
+# of these runs longer by hand, see tests/fault.
 load ../lib/common
 
-@test "one program of the pipeline is killed, 150 times" {
-	"$DM_TOP/tests/fault/kill-rounds" 150
+@test "one program of the pipeline is killed, 60 times" {
+	"$DM_TOP/tests/fault/kill-rounds" 60
 }
 
 @test "streams that are cut, damaged, reordered or mixed are refused by every reader" {
@@ -11,5 +11,15 @@ load ../lib/common
 }
 
 @test "the writer and the committer are killed at their calls that touch files" {
-	"$DM_TOP/tests/fault/crash-points" 30
+	"$DM_TOP/tests/fault/crash-points" 20
+}
+
+# bats test_tags=plain
+@test "power is lost while a site is written, and takes what was not synced" {
+	"$DM_TOP/tests/fault/power-points" 120
+}
+
+# bats test_tags=plain
+@test "calls of the system and allocations fail in every program" {
+	"$DM_TOP/tests/fault/error-points" 4
 }

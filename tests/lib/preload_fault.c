@@ -3,16 +3,20 @@
  *   DM_FAULT=PROGRAM:CALL:N:WHAT[,...]
  *
  * The Nth (from 1) call of CALL in PROGRAM fails with errno WHAT (EIO, ENOSPC,
- * EDQUOT), is short (SHORT, for writes) or kills the process before it is made
- * (KILL) or right after (AFTER).  CALL "any" counts all of those below
+ * EDQUOT, ...), is short (SHORT, for writes) or kills the process before it is
+ * made (KILL) or right after (AFTER).  CALL "any" counts all of those below
  * together; PROGRAM "*" is every program.  With DM_FAULT_COUNT=FILE each
  * program appends "PROGRAM N" at its end: how many calls "any" would count.
  * Only calls on regular files and directories count, so pipes are not
- * disturbed. */
+ * disturbed.  N 0 is every fourth call of CALL, with pipes: a program that
+ * takes an interruption (EINTR) or less than it asked for (SHORT) amiss shows
+ * it. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +28,13 @@
 enum what { NONE, FAIL, SHORT };
 
 static atomic_ulong any_calls;
-static atomic_ulong calls[16];
+static atomic_ulong calls[24];
 static const char *const names[] = {
 	"fsync", "fdatasync", "write", "writev", "pwrite", "pwritev", "pread", "linkat",
 	"renameat", "rename", "unlinkat", "ftruncate", "fallocate", "sync_file_range",
+	"openat", "mkdirat", "read", "readv", "poll",
 };
+enum { SPECIAL = 17 };	/* from here on only by name */
 
 static void stop_here(void)
 {
@@ -41,6 +47,7 @@ static int errno_of(const char *w, size_t n)
 {
 	static const struct { const char *name; int v; } t[] = {
 		{ "EIO", EIO }, { "ENOSPC", ENOSPC }, { "EDQUOT", EDQUOT }, { "EROFS", EROFS },
+		{ "ENOMEM", ENOMEM }, { "EMFILE", EMFILE }, { "EINTR", EINTR },
 	};
 
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
@@ -60,7 +67,8 @@ static const char *match(const char *call, unsigned long nth, unsigned long mth,
 
 		if (sscanf(r, "%63[^:]:%31[^:]:%lu:%15[^,]", prog, name, &n, what) == 4 &&
 		    (!strcmp(prog, "*") || !strcmp(prog, program_invocation_short_name)) &&
-		    ((!strcmp(name, call) && n == nth) || (!strcmp(name, "any") && n == mth))) {
+		    ((!strcmp(name, call) && (n == nth || (n == 0 && nth % 4 == 0))) ||
+		    (!strcmp(name, "any") && n == mth && mth))) {
 			const char *w = strrchr(r, ':'), *end = strchr(r, ',');
 
 			if (end)
@@ -75,6 +83,15 @@ static const char *match(const char *call, unsigned long nth, unsigned long mth,
 	return NULL;
 }
 
+/* Is there a rule for every fourth call of this? */
+static int every(const char *call)
+{
+	const char *r = getenv("DM_FAULT"), *at = r ? strstr(r, call) : NULL;
+	size_t n = strlen(call);
+
+	return at && at > r && at[-1] == ':' && !strncmp(at + n, ":0:", 3);
+}
+
 /* Count the call and say what becomes of it; *after: die when it is done. */
 static enum what meet(int call, int fd, int *after)
 {
@@ -84,10 +101,11 @@ static enum what meet(int call, int fd, int *after)
 	size_t len;
 
 	*after = 0;
-	if (fd >= 0 && (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))))
+	if (fd >= 0 && !every(names[call]) &&
+	    (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))))
 		return NONE;
 	nth = atomic_fetch_add(&calls[call], 1) + 1;
-	mth = atomic_fetch_add(&any_calls, 1) + 1;
+	mth = call < SPECIAL ? atomic_fetch_add(&any_calls, 1) + 1 : 0;
 	w = match(names[call], nth, mth, &len);
 	if (!w)
 		return NONE;
@@ -179,4 +197,33 @@ int fallocate(int fd, int m, off_t o, off_t n)
 int sync_file_range(int fd, off64_t o, off64_t n, unsigned f)
 {
 	WRAP(13, fd, -1, , REAL(int (*)(int, off64_t, off64_t, unsigned), "sync_file_range")(fd, o, n, f));
+}
+int openat(int dirfd, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+
+	if (flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE) {
+		va_list ap;
+
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		va_end(ap);
+	}
+	WRAP(14, -1, -1, , REAL(int (*)(int, const char *, int, ...), "openat")(dirfd, path, flags, mode));
+}
+int mkdirat(int dirfd, const char *path, mode_t mode)
+{
+	WRAP(15, -1, -1, , REAL(int (*)(int, const char *, mode_t), "mkdirat")(dirfd, path, mode));
+}
+ssize_t read(int fd, void *p, size_t n)
+{
+	WRAP(16, fd, -1, n = n > 1 ? n / 2 : n, REAL(ssize_t (*)(int, void *, size_t), "read")(fd, p, n));
+}
+ssize_t readv(int fd, const struct iovec *v, int n)
+{
+	WRAP(17, fd, -1, n = 1, REAL(ssize_t (*)(int, const struct iovec *, int), "readv")(fd, v, n));
+}
+int poll(struct pollfd *p, nfds_t n, int timeout)
+{
+	WRAP(18, -1, -1, , REAL(int (*)(struct pollfd *, nfds_t, int), "poll")(p, n, timeout));
 }
