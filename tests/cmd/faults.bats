@@ -23,3 +23,8 @@ load ../lib/common
 @test "calls of the system and allocations fail in every program" {
 	"$DM_TOP/tests/fault/error-points" 4
 }
+
+# bats test_tags=plain
+@test "files of a site rot, and that is found" {
+	"$DM_TOP/tests/fault/bit-rot" 30
+}
