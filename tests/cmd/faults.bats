@@ -28,3 +28,8 @@ load ../lib/common
 @test "files of a site rot, and that is found" {
 	"$DM_TOP/tests/fault/bit-rot" 30
 }
+
+# bats test_tags=plain
+@test "processes of a running plan are killed and stopped" {
+	"$DM_TOP/tests/fault/plan-rounds" 6
+}
