@@ -51,8 +51,9 @@ static int verify_text(const struct verify_report *r, int algo, struct err *e)
 		    id_format(algo, &d->id, id), pack, d->off);
 	}
 	for (size_t i = 0; i < r->nloss; i++)
-		printf("affected: %s checkpoint %llu, disk %s: %s\n", r->loss[i].workload,
-		    (unsigned long long)r->loss[i].seq, r->loss[i].disk, r->loss[i].why);
+		printf("affected: %s checkpoint %llu, %s%s: %s\n", r->loss[i].workload,
+		    (unsigned long long)r->loss[i].seq, *r->loss[i].disk ? "disk " : "its record",
+		    r->loss[i].disk, r->loss[i].why);
 	printf("%llu records in %llu packs, %s read; %llu checkpoints\n",
 	    (unsigned long long)r->records, (unsigned long long)r->packs,
 	    size_format(r->bytes, bytes), (unsigned long long)r->checkpoints);
@@ -94,7 +95,7 @@ int checkpoint_verify_main(int argc, char **argv, struct err *e)
 	if (rc == 0)
 		rc = json ? verify_json(&r, s->algo, e) : verify_text(&r, s->algo, e);
 	if (rc == 0 && (r.ndamage || r.nloss))
-		rc = err_set(e, DM_NO, "%s: %zu damaged records, %zu disks of checkpoints affected",
+		rc = err_set(e, DM_NO, "%s: %zu damaged records, %zu disks or records of checkpoints affected",
 		    s->path, r.ndamage, r.nloss);
 	verify_report_free(&r);
 	site_close(s);

@@ -19,4 +19,11 @@ json_t *checkpoint_record(const struct checkpoint *c);
 /* Is this checkpoint fit to be written?  0 or -1 (DM_BAD). */
 int checkpoint_check(const struct checkpoint *c, struct err *e);
 
+#define RECORD_CHECK 24u
+/* Put the check into a record that is about to be written; 0 or -1. */
+int record_check_put(json_t *o, struct err *e);
+/* Does a record agree with the check in it?  0 or -1 (DM_BAD); one without a
+ * check does. */
+int record_check(const json_t *o, struct err *e);
+
 #endif

@@ -30,7 +30,7 @@ static int already_there(struct site *s, const struct checkpoint *c, struct err 
 static char *record_text(const struct checkpoint *c, struct err *e)
 {
 	json_t *o = checkpoint_record(c);
-	char *dump = json_dumps(o, JSON_INDENT(2)), *text;
+	char *dump = record_check_put(o, e) ? NULL : json_dumps(o, JSON_INDENT(2)), *text;
 	struct checkpoint *back;
 
 	json_decref(o);

@@ -14,6 +14,7 @@
 #include "base/durable.h"
 #include "base/fdio.h"
 #include "repo/index_priv.h"
+#include "repo/pack_format.h"
 
 /* A pack's records; 0; 1 it is gone or no pack of ours: left to verify; -1. */
 static int read_pack(struct site *s, const uint8_t id[PACK_ID], struct pack_entry **v, struct index_new *p,
@@ -120,6 +121,43 @@ static int spill(struct build *b, const struct pack_entry *v, size_t n, struct e
 	return r;
 }
 
+struct aged {
+	struct pack_name name;
+	struct timespec made;
+};
+
+static int by_age(const void *a, const void *b)
+{
+	const struct aged *x = a, *y = b;
+
+	if (x->made.tv_sec != y->made.tv_sec)
+		return x->made.tv_sec > y->made.tv_sec ? -1 : 1;
+	if (x->made.tv_nsec != y->made.tv_nsec)
+		return x->made.tv_nsec > y->made.tv_nsec ? -1 : 1;
+	return memcmp(x->name.id, y->name.id, PACK_ID);
+}
+
+/* The newest first: of two copies of a record the older one may be damaged,
+ * and the other what was stored in its place. */
+static void sort_by_age(struct site *s, struct pack_name *name, size_t n)
+{
+	struct aged *v = x_array(n + 1, sizeof *v);
+	char path[PACK_NAME_LEN];
+	struct stat st;
+
+	for (size_t i = 0; i < n; i++) {
+		v[i].name = name[i];
+		pack_path(name[i].id, path);
+		if (fstatat(s->dir, path, &st, 0) == 0)
+			v[i].made = st.st_mtim;
+	}
+	if (n)
+		qsort(v, n, sizeof *v, by_age);
+	for (size_t i = 0; i < n; i++)
+		name[i] = v[i].name;
+	free(v);
+}
+
 static int collect(struct site *s, struct build *b, struct err *e)
 {
 	struct pack_name *name;
@@ -130,6 +168,7 @@ static int collect(struct site *s, struct build *b, struct err *e)
 
 	if (pack_list(s, &name, &n, e))
 		return -1;
+	sort_by_age(s, name, n);
 	b->pack = x_array(n + 1, sizeof *b->pack);
 	r = pack_sync_names(s, name, n, e);
 	for (size_t i = 0; i < n && r >= 0; i++) {
@@ -234,7 +273,7 @@ static int put_packs(struct index *ix, MDB_txn *t, void *arg)
 		put32(num, (uint32_t)i);
 		rc = mdb_put(t, ix->packs, &k, &v, MDB_APPEND);
 		if (!rc)
-			rc = mdb_put(t, ix->names, &name, &o, MDB_APPEND);
+			rc = mdb_put(t, ix->names, &name, &o, 0);
 	}
 	return rc ? rc : index_meta_put(ix, t, "packs", b->packs);
 }

@@ -16,6 +16,7 @@ struct pack_job {
 	struct index_pack pack;
 	uint64_t rows;
 	bool bad;		/* its table did not lead to all of them */
+	bool table;		/* its table is whole */
 };
 
 struct verify {
@@ -28,6 +29,7 @@ struct verify {
 	uint64_t total;
 	pthread_mutex_t lock;	/* of everything below and of the report */
 	uint64_t done;
+	bool index_bad;		/* the index says what no pack bears out */
 	struct err failed;
 };
 
@@ -166,6 +168,7 @@ static int check_pack(struct pack_job *j, struct err *e)
 			rc = -1;
 		}
 	} else {
+		j->table = !damaged;
 		rc = check_lines(j, fd, line, n, e);
 	}
 	free(line);
@@ -238,6 +241,30 @@ static int count_row(struct verify *v, const struct index_row *row, struct err *
 	return 0;
 }
 
+/* Does the pack's table have this row of the index?  Also 1 when the row is
+ * not what it was: then another will tell. */
+static int row_in_table(struct verify *v, const struct pack_job *j, const struct index_row *row, struct err *e)
+{
+	struct pack_entry *line = NULL;
+	struct err why = { 0 };
+	uint64_t size;
+	bool damaged, found = false;
+	size_t n = 0;
+	int fd = pack_open(v->site, j->pack.id, &why), rc = -1;
+
+	if (fd >= 0)
+		rc = pack_read(v->site, fd, j->pack.id, &line, &n, &size, &damaged, &why);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		found |= line[i].off == row->en.off && line[i].len == row->en.len && id_equal(&line[i].id, &row->id);
+	free(line);
+	fd_close(fd);
+	if (rc && why.code == DM_ENV) {
+		*e = why;
+		return -1;
+	}
+	return rc || found;
+}
+
 /* A record that no readable table leads to. */
 static int check_row(struct verify *v, const struct index_row *row, struct err *e)
 {
@@ -248,6 +275,13 @@ static int check_row(struct verify *v, const struct index_row *row, struct err *
 
 	if (!j || !j->bad)
 		return 0;
+	/* A pack never changes: its table knows better what it holds. */
+	if (j->table) {
+		rc = row_in_table(v, j, row, e);
+		v->index_bad |= rc == 0;
+		if (rc <= 0)
+			return rc;
+	}
 	fd = pack_open(v->site, j->pack.id, &why);
 	if (fd < 0 && why.code != DM_NO) {
 		*e = why;
@@ -319,7 +353,8 @@ static int forget_damaged(struct verify *v, struct err *e)
 	return 0;
 }
 
-int verify_run(struct site *s, struct progress *progress, struct verify_report *r, struct err *e)
+/* Once over everything; *again: the index may be at fault. */
+static int verify_once(struct site *s, struct progress *progress, struct verify_report *r, bool *again, struct err *e)
 {
 	struct verify v = { .site = s, .report = r, .progress = progress };
 	int rc = -1;
@@ -330,8 +365,25 @@ int verify_run(struct site *s, struct progress *progress, struct verify_report *
 	if (v.st)
 		rc = check_packs(&v, e) || forget_damaged(&v, e) ||
 		    (!r->locked && verify_checkpoints(s, r, e)) ? -1 : 0;
+	*again = v.index_bad;
+	for (size_t i = 0; i < r->nloss && !r->ndamage; i++)
+		*again |= *r->loss[i].disk != 0;
 	store_close(v.st);
 	free(v.job);
 	pthread_mutex_destroy(&v.lock);
+	return rc;
+}
+
+/* The index can rot as well, and then records seem to be gone that are there:
+ * it is made anew from the packs before anything is called lost. */
+int verify_run(struct site *s, struct progress *progress, struct verify_report *r, struct err *e)
+{
+	bool again;
+	int rc = verify_once(s, progress, r, &again, e);
+
+	if (rc == 0 && again) {
+		verify_report_free(r);
+		rc = index_remake(s, e) || verify_once(s, progress, r, &again, e) ? -1 : 0;
+	}
 	return rc;
 }

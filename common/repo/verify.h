@@ -14,7 +14,7 @@ struct verify_damage {
 	uint32_t off;
 	char *why;
 };
-struct verify_loss {		/* a disk of a checkpoint that is not whole */
+struct verify_loss {		/* a disk of a checkpoint that is not whole; disk "": its record */
 	char *workload, *disk, *why;
 	uint64_t seq;
 };
@@ -29,7 +29,7 @@ struct verify_report {
 	size_t nloss;
 };
 /* Damaged records are taken out of the index, so that the next write stores
- * their content anew.  0, whatever was found; -1: it could not be done. */
+ * their content anew; an index that is at fault itself is rebuilt.  0, whatever was found; -1: it could not be done. */
 int verify_run(struct site *s, struct progress *progress, struct verify_report *r, struct err *e);
 /* The second half of it: walk all checkpoints and note what is lost. */
 int verify_checkpoints(struct site *s, struct verify_report *r, struct err *e);

@@ -6,12 +6,13 @@
 #include "repo/tree_check.h"
 #include "repo/verify.h"
 
-static void note_loss(struct verify_report *r, const struct checkpoint *c, const char *disk, const char *why)
+static void note_loss(struct verify_report *r, const char *workload, uint64_t seq, const char *disk,
+    const char *why)
 {
 	r->loss = x_grow(r->loss, r->nloss + 1, sizeof(*r->loss));
 	r->loss[r->nloss++] = (struct verify_loss){
-		.workload = x_strdup(c->workload), .disk = x_strdup(disk), .why = x_strdup(why),
-		.seq = c->seq,
+		.workload = x_strdup(workload), .disk = x_strdup(disk), .why = x_strdup(why),
+		.seq = seq,
 	};
 }
 
@@ -52,40 +53,80 @@ static int check_checkpoint(struct verify_report *r, struct tree_check *t, const
 			*e = why;
 			return -1;
 		}
-		note_loss(r, c, d->name, why.text);
+		note_loss(r, c->workload, c->seq, d->name, why.text);
 	}
 	r->checkpoints++;
 	return 0;
 }
 
+/* The walk over the catalog; `before' is held, so that it can be compared with. */
+struct walk {
+	struct site *site;
+	struct verify_report *r;
+	struct tree_check *t;
+	struct checkpoint *before;
+	int held;
+};
+
+/* One record; what cannot be read is a loss, and the others are looked at. */
+static int walk_seq(struct walk *w, const char *workload, uint64_t seq, struct err *e)
+{
+	struct err why = { 0 };
+	struct checkpoint *c = catalog_read(w->site, workload, seq, &why);
+	int rc, fd;
+
+	if (!c && why.code == DM_BAD) {
+		note_loss(w->r, workload, seq, "", why.text);
+		return 0;
+	}
+	fd = c ? catalog_hold(w->site, c, &why) : -1;
+	if (fd < 0) {
+		checkpoint_free(c);
+		if (why.code == DM_NO)
+			return 0;	/* pruned meanwhile */
+		*e = why;
+		return -1;
+	}
+	rc = check_checkpoint(w->r, w->t, c, w->before, e);
+	checkpoint_free(w->before);
+	w->before = c;
+	fd_close(w->held);
+	w->held = fd;
+	return rc;
+}
+
+static int walk_workload(struct walk *w, const char *workload, struct err *e)
+{
+	uint64_t *seq;
+	size_t n;
+	int rc = 0;
+
+	if (catalog_seqs(w->site, workload, &seq, &n, e))
+		return -1;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = walk_seq(w, workload, seq[i], e);
+	free(seq);
+	return rc;
+}
+
 int verify_checkpoints(struct site *s, struct verify_report *r, struct err *e)
 {
-	struct tree_check *t = tree_check_new(s, e);
-	struct checkpoint **c, *before = NULL;
+	struct walk w = { .site = s, .r = r, .held = -1, .t = tree_check_new(s, e) };
+	char **names;
 	size_t n;
-	int rc = 0, held = -1;	/* `before', so that it can be compared with */
+	int rc = 0;
 
-	if (!t)
+	if (!w.t)
 		return -1;
-	if (catalog_list(s, NULL, &c, &n, e)) {
-		tree_check_free(t);
+	if (catalog_workloads(s, &names, &n, e)) {
+		tree_check_free(w.t);
 		return -1;
 	}
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct err gone = { 0 };
-		int fd = catalog_hold(s, c[i], &gone);
-
-		if (fd < 0 && gone.code == DM_NO)
-			continue;	/* pruned meanwhile */
-		if (fd < 0)
-			*e = gone;
-		rc = fd < 0 ? -1 : check_checkpoint(r, t, c[i], before, e);
-		before = c[i];
-		fd_close(held);
-		held = fd;
-	}
-	fd_close(held);
-	catalog_list_free(c, n);
-	tree_check_free(t);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = walk_workload(&w, names[i], e);
+	catalog_names_free(names, n);
+	checkpoint_free(w.before);
+	fd_close(w.held);
+	tree_check_free(w.t);
 	return rc;
 }

@@ -205,11 +205,16 @@ int file_open_dir(struct volume *v, const char *dir, const struct volume_how *ho
 {
 	struct file_vol *f = v->priv;
 	struct file_target *t = f->target;
+	char *real;
 	uint64_t top;
 
 	if (!how->disk || !name_valid(how->disk))
 		return err_set(&v->err, DM_USAGE, "%s: a directory needs a disk with a name", v->uri);
-	t->dir = x_strdup(dir);
+	/* The catalog will name the checkpoint to whoever prunes, from anywhere. */
+	real = realpath(dir, NULL);
+	if (!real)
+		return err_sys(&v->err, DM_ENV, errno, "%s", dir);
+	dir = t->dir = real;
 	t->path = x_printf("%s/.%s.work", dir, how->disk);
 	t->record_path = x_printf("%s.dm", t->path);
 	f->fd = open_work(t->path, &v->err);

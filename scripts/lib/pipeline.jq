@@ -60,7 +60,7 @@ def clone($in):
 
 def targets($in):
 	if $in.w.disks[0].target then [$in.w.disks[] | .name + "=" + .target]
-	else ["repo:" + $in.w.site] end;
+	else ["repo:" + ($in.w.site | gsub("%"; "%25") | gsub("#"; "%23") | gsub("\\?"; "%3F"))] end;
 
 # What limits a workload, for dm-window: its own part and the node's.
 def rates($option): if . == null then [] elif type == "string" then [$option, .]

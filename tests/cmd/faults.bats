@@ -1,6 +1,11 @@
 # Programs that die, calls that fail and power that is lost at any moment: each
 # of these runs longer by hand, see tests/fault.
 load ../lib/common
+load ../lib/volumes
+load ../lib/pipeline
+
+setup() { dm_setup; }
+teardown() { dm_teardown; }
 
 @test "one program of the pipeline is killed, 60 times" {
 	"$DM_TOP/tests/fault/kill-rounds" 60
@@ -32,4 +37,27 @@ load ../lib/common
 # bats test_tags=plain
 @test "processes of a running plan are killed and stopped" {
 	"$DM_TOP/tests/fault/plan-rounds" 6
+}
+
+@test "a file system is full in the middle of an iteration, and has room again" {
+	fs_mount ext4 small 48M
+	image_random a.raw 4M
+	image_random b.raw 20M
+	site small/site
+	full small/site w a.raw
+	fallocate -l 24M small/ballast
+	cp b.raw a.raw
+	pipeline 4 "$(iteration small/site w 'dm-recover --ids small/site w | dm-changed --frozen --against - a.raw' a.raw |
+		sed 's/dm-window/dm-window --interval 2M/')"
+	one_line 'No space left on device'
+	[ "$(checkpoints small/site w)" -eq 1 ]
+	exits 0 dm-checkpoint verify small/site
+	rm small/ballast
+	pipeline 0 "$(iteration small/site w 'dm-recover --ids small/site w | dm-changed --frozen --against - a.raw' a.raw |
+		sed 's/dm-recv /tee asked | dm-recv /')"
+	# What was durable before is not asked for again.
+	[ "$(dm-json <asked | jq -n '[inputs | select(.type == "held")] | length')" -gt 0 ]
+	recover small/site w latest a=back.raw
+	same b.raw back.raw
+	exits 0 dm-checkpoint verify small/site
 }

@@ -301,3 +301,16 @@ open_gate() {
 	same a.raw copy.a
 	same b.raw copy.b
 }
+
+@test "a site whose name has what a URI gives a meaning" {
+	exits 0 dm-checkpoint init 'my #1? 50%25'
+	plan '.site = "\($t)/my #1? 50%25"'
+	replicated
+	change
+	replicated
+	[[ $output == "w: checkpoint 2, incremental, "* ]]
+	exits 0 dm-restore 'my #1? 50%25' w a=back.a b=back.b
+	same a.raw back.a
+	same b.raw back.b
+	exits 0 dm-changed --against 'repo:my %231%3F 50%2525#w' a=a.raw b=b.raw
+}

@@ -339,3 +339,22 @@ pair() {
 	one_line dm-write: "No space left"
 	[ "$(jq -r .state small/b.dm)" = writing ]
 }
+
+@test "log+: a sparse copy makes exactly these calls, in this order" {
+	test_drivers
+	truncate -s 1M a.raw
+	poke a.raw 65536 65536
+	poke a.raw 524288 4096
+	dm-changed --chunk-size 64K a.raw | dm-describe | dm-send a.raw >chunks
+	exits 0 dm-write --threads 1 'log+file:copy.raw?log=calls' <chunks
+	[ "$(cat calls)" = "zero 0 65536
+write 65536 65536
+zero 131072 393216
+write 524288 65536
+zero 589824 458752
+flush 1 0
+finalize 0 0
+close 0 0" ]
+	same a.raw copy.raw
+	[ "$(du -k copy.raw | cut -f1)" -le 136 ]
+}
