@@ -149,8 +149,9 @@ int point_drop(struct point *p, bool *found, struct err *e)
 		r = drop_all(p, "query-block-jobs", "device", "block-job-cancel", job_args, &jobs, &other_jobs, e);
 	if (r == 0)
 		r = drop_nodes(p, &nodes, e);
-	/* Its server is ours when nobody else exports anything. */
-	if (r == 0 && nodes && foreign == 0)
+	/* The server is ours when it has had an export of ours or listens at our
+	 * place, and nobody else exports anything. */
+	if (r == 0 && foreign == 0 && (exports || (nodes && access(p->socket, F_OK) == 0)))
 		qmp_do(p->q, "nbd-server-stop", NULL, &ignored);
 	if (r == 0 && jobs)
 		r = go_on(p, e);
