@@ -22,7 +22,10 @@ BLAKE3_DIR := $(patsubst %/,%,$(dir $(BLAKE3_SRC)))
 
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
-HARDEN  := -fstack-protector-strong -fPIC -fno-semantic-interposition $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+# Where the compiler and the processor have them.
+HARDCF  := $(shell for f in -fstack-clash-protection -fcf-protection; do \
+	echo 'int x;' | $(CC) -Werror $$f -x c -c -o /dev/null - 2>/dev/null && echo $$f; done)
+HARDEN  := -fstack-protector-strong $(HARDCF) -fPIC -fno-semantic-interposition $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 CPPFLAGS += -Icommon -D_GNU_SOURCE -DDM_VERSION='"$(VERSION)"' -DDM_LIBDIR='"$(PREFIX)/lib/dm"' $(shell pkg-config --cflags $(PKGS)) \
 	$(if $(BLAKE3_PC),$(shell pkg-config --cflags libblake3),-I$(BLAKE3_DIR))

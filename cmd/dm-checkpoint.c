@@ -23,7 +23,9 @@ static const struct command {
 	{ "sessions", checkpoint_sessions_main, "list iterations in progress or interrupted" },
 	{ "abandon", checkpoint_abandon_main, "give up interrupted iterations" },
 	{ "stats", checkpoint_stats_main, "count what is stored" },
-	{ "key", checkpoint_key_main, "make keys" },
+	{ "export", checkpoint_export_main, "write a checkpoint as a tar archive" },
+	{ "import", checkpoint_import_main, "make a checkpoint of such an archive" },
+	{ "key", checkpoint_key_main, "make keys, and say which ones open a site" },
 	{ "reindex", checkpoint_reindex_main, "rebuild the index from the packs" },
 };
 

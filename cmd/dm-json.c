@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/confine.h"
 #include "base/fdio.h"
 #include "base/opt.h"
 #include "stream/seal.h"
@@ -98,6 +99,7 @@ static int to_lines(const struct args *a)
 	int code;
 
 	frame_in_seal(in, seal);
+	confine();
 	if ((e.code || print_frames(in, s, a->data, &out, &e) < 0) && !e.quiet)
 		json_print_abort(&e, &out);
 	else if (!e.code && stream_json_ended(s) == FT_ABORT)
@@ -213,6 +215,7 @@ static int to_frames(const struct args *a)
 
 	if (o)
 		frame_out_seal(o, seal);
+	confine();
 	if (o && parse_lines(&l, s, a->renumber, o, &e) < 0 && !e.quiet)
 		told = !abort_put(o, &e, &lost) && !frame_flush(o, &lost);
 	else if (o && !e.code && stream_json_ended(s) == FT_ABORT) {

@@ -1,6 +1,7 @@
 /* dm-recv: pass on verified chunks, from standard input or from workers that
  * it runs and feeds.  dm-recv(1) */
 #include "base/bytes.h"
+#include "base/confine.h"
 #include "base/err.h"
 #include "base/fdio.h"
 #include "base/opt.h"
@@ -72,6 +73,9 @@ int main(int argc, char **argv)
 	w.pad = seal.pad;
 	f.unseal = seal.in;
 	w.command = rest;
+	/* Workers are run, so only the filter can go without running anything. */
+	if (!rest)
+		confine();
 	r = rest ? workers_run(&w, &e) : filter_run(&f, &e);
 	sealing_free(&seal);
 	key_wipe(&key, sizeof key);

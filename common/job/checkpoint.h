@@ -22,6 +22,8 @@ int checkpoint_abandon_main(int argc, char **argv, struct err *e);
 int checkpoint_stats_main(int argc, char **argv, struct err *e);
 int checkpoint_reindex_main(int argc, char **argv, struct err *e);
 int checkpoint_key_main(int argc, char **argv, struct err *e);
+int checkpoint_export_main(int argc, char **argv, struct err *e);
+int checkpoint_import_main(int argc, char **argv, struct err *e);
 
 /* What they share. */
 

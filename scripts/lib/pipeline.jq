@@ -23,6 +23,11 @@ def base_of($in; $name): $in.base.disks // [] | map(select(.name == $name)) | fi
 # The volume to read: the clone where there is one.
 def volume($in): .name + "=" + ($in.new[.name] // .volume);
 
+# Keys for what crosses the link: ours, and the same one where the disks are.
+def key_here($in): $in.w.transforms.encrypt.key;
+def key_there($in): $in.w.transforms.encrypt | .source_key // .key;
+def seal($option; $key): if $key then [$option, $key] else [] end;
+
 def changed($in):
 	["dm-changed", "--workload", $in.w.name] +
 	([$in.w.disks[] | . as $d | $in.tracker[.name] as $t | base_of($in; .name) as $b |
@@ -36,7 +41,7 @@ def changed($in):
 		else [] end +
 		(if $t == "full" or (.tracker == "state" and $b == null) then ["--full", $d.name]
 		 else [] end)] | add) +
-	(if $in.scan | length > 0 then ["--against", "-"] else [] end) +
+	(if $in.scan | length > 0 then ["--against", "-"] + seal("--unseal"; key_there($in)) else [] end) +
 	[$in.w.disks[] | volume($in)];
 
 # The command that holds a point of a guest's disks while it runs.  Input: an
@@ -80,21 +85,23 @@ def budget($w):
 def stages($in):
 	$in.w as $w |
 	(if $in.scan | length > 0 then
-		[["dm-recover", "--ids", "--at", ($in.base.seq | tostring)] +
+		[["dm-recover", "--ids", "--at", ($in.base.seq | tostring)] + seal("--seal"; key_here($in)) +
 			(if ($in.scan | length) < ($in.base.disks | length)
 			 then [$in.scan[] | "--disk", .] else [] end) +
 			[$w.site, $w.name] | words]
 	else [] end) +
-	(if $w.host == null then [(changed($in) | words), "dm-describe"]
-	 else [changed($in) | words + " | dm-describe" | there($w.host)] end) +
+	(["dm-describe"] + seal("--seal"; key_there($in)) | words) as $describe |
+	(if $w.host == null then [(changed($in) | words), $describe]
+	 else [changed($in) | words + " | " + $describe | there($w.host)] end) +
 	["dm-window --acks \"$tmp/acks\" " + budget($w) + (limited($w) | if . == "" then "" else . + " " end) +
 		((if $w.window then ["--window", $w.window] else [] end) +
 		(if $w.interval then ["--interval", $w.interval] else [] end) +
 		(if $in.progress then ["--progress"] else [] end) +
+		seal("--unseal"; key_here($in)) +
 		["--resume", $w.site] | words)] +
-	[["dm-recv"] + (if $w.streams then ["--streams", ($w.streams | tostring)] else [] end) +
+	[["dm-recv"] + seal("--seal"; key_here($in)) + (if $w.streams then ["--streams", ($w.streams | tostring)] else [] end) +
 		["--"] | words + " " +
-		(["dm-send"] +
+		(["dm-send"] + seal("--seal"; key_there($in)) +
 		 (if ($w.transforms.compress // "zstd") == "zstd" then ["--compress", "zstd"] else [] end) +
 		 [$w.disks[] | volume($in)] | words | there($w.host))] +
 	[["dm-write"] + targets($in) | words] +

@@ -88,7 +88,8 @@ def source:
 
 def settings: {
 	site: any_text, host: host, tracker: tracker, fallback: fallback, freeze: freeze,
-	transforms: record({compress: one_of(["zstd", "none"])}; []),
+	transforms: record({compress: one_of(["zstd", "none"]), 
+		encrypt: record({key: any_text, source_key: any_text}; ["key"])}; []),
 	streams: count(1; 64), window: size, interval: size,
 	priority: count(1; 100), limits: record({rate: rate}; []),
 	schedule: record({every: duration}; ["every"]),

@@ -6,7 +6,7 @@ setup() { dm_setup; }
 teardown() { dm_teardown; }
 
 programs="dm-changed dm-describe dm-window dm-send dm-recv dm-write dm-checkpoint dm-recover dm-json dm-point-qemu"
-scripts="dm-failover dm-move dm-point-libvirt dm-prep dm-replicate dm-restore dm-serve"
+scripts="dm-failover dm-move dm-point-libvirt dm-prep dm-replicate dm-restore dm-serve dm-shell"
 providers="dm-provider-libvirt dm-provider-qemu"	# one page for all: dm-provider(7)
 
 @test "--help tells how, and that is no error" {

@@ -139,6 +139,10 @@ run_examples() {
 	run_examples nbdkit-dm-plugin.1
 }
 
+@test "dm-shell.1" {
+	run_examples dm-shell.1
+}
+
 @test "dm-plan.5" {
 	run_examples dm-plan.5
 }

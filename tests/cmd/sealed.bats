@@ -3,6 +3,7 @@
 load ../lib/common
 load ../lib/pipeline
 load ../lib/volumes
+load ../lib/ssh
 
 setup() {
 	dm_setup
@@ -196,7 +197,7 @@ refused() {
 @test "dm-json opens and seals" {
 	dm-send --all a.raw | dm-json -d >plain.json
 	dm-send --all --seal k --pad --session s a.raw | dm-json -d --unseal k --session s >opened.json
-	same <(grep -v hello plain.json | grep -v '"end"') <(grep -v hello opened.json | grep -v '"end"')
+	same <(grep -Ev '"(hello|stat|end)"' plain.json) <(grep -Ev '"(hello|stat|end)"' opened.json)
 	dm-json -r --seal k <opened.json | dm-json -d --unseal k >again.json
 	same opened.json again.json
 	[ "$(dm-send --all a.raw | wc -c)" -lt "$(dm-send --all --seal k --pad a.raw | wc -c)" ]
@@ -209,5 +210,43 @@ refused() {
 		dm-json -d --unseal k3 --session "golden session" <"$f" >got
 		same got "$DM_TOP/tests/golden/v1/good/chunks.json"
 		exits 3 dm-json --unseal k3 <"$f"
+	done
+}
+
+@test "a plan seals what crosses the link" {
+	pseudo_ssh
+	cat >plan.json <<-END
+		{ "site": "site", "workloads": [ { "name": "w1", "host": "src",
+		  "transforms": { "encrypt": { "key": "k", "source_key": "$T/other.name" } },
+		  "disks": [ { "name": "a", "volume": "$T/a.raw" } ] } ] }
+	END
+	cp -p k other.name
+	site
+	exits 0 dm-replicate --dry-run plan.json
+	[ "$(grep -o -- '--seal' <<<"$output" | wc -l)" -eq 3 ]
+	exits 0 dm-replicate plan.json
+	poke a.raw 700000 4096
+	exits 0 dm-replicate plan.json
+	recover site w1 latest a=b.raw
+	same a.raw b.raw
+	cp -p other other.name.2 && cp --remove-destination -p other other.name
+	exits 1 dm-replicate plan.json
+	[[ $err == *"another key"* ]]
+	sed -i 's/"key": "k", //' plan.json
+	exits 2 dm-replicate plan.json
+}
+
+# bats test_tags=plain
+@test "programs that read hostile bytes have given up their rights" {
+	local p
+	for p in "dm-json" "dm-recv" "dm-json -r"; do
+		mkfifo in
+		$p <in >/dev/null 2>&1 3>&- &
+		exec 7>in
+		wait_for grep -q '^Seccomp:.2' /proc/$!/status
+		grep -q '^NoNewPrivs:.1' /proc/$!/status
+		exec 7>&-
+		wait $! || true
+		rm in
 	done
 }

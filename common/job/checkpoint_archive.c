@@ -1,0 +1,115 @@
+/* dm-checkpoint export, import. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/durable.h"
+#include "base/fdio.h"
+#include "base/opt.h"
+#include "base/uri.h"
+#include "job/portable.h"
+#include "job/checkpoint.h"
+
+#define EXPORT_LEVEL 3
+
+/* A new file, only under its name once it is whole. */
+static int export_file(struct site *s, const struct checkpoint *c, const char *path, int level,
+    struct err *e)
+{
+	char *part = x_printf("%s.part", path);
+	int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc = -1;
+
+	if (fd < 0) {
+		err_sys(e, DM_ENV, errno, "%s", part);
+	} else {
+		rc = portable_export(s, c, fd, level, e) || durable_sync(fd, part, e) ? -1 : 0;
+		close(fd);
+		/* linkat, so that nothing is overwritten. */
+		if (rc == 0 && link(part, path) < 0)
+			rc = err_sys(e, errno == EEXIST ? DM_NO : DM_ENV, errno, "%s", path);
+		unlink(part);
+	}
+	free(part);
+	return rc;
+}
+
+int checkpoint_export_main(int argc, char **argv, struct err *e)
+{
+	const char *at = "latest";
+	uint64_t level = 0;
+	bool zstd = false;
+	struct checkpoint *c = NULL;
+	struct site *s;
+	int hold = -1, rc = -1;
+	char **args;
+	size_t n;
+	const struct opt opts[] = {
+		{ "at", 0, OPT_STR, &at, "POINT", "latest, a checkpoint's number, or a time such as -2h (latest)", 0, 0 },
+		{ "zstd", 'z', OPT_FLAG, &zstd, NULL, "compress the archive", 0, 0 },
+		{ "level", 0, OPT_U64, &level, "N", "with --zstd: the level (3)", 1, 19 },
+		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-checkpoint export", "SITE WORKLOAD FILE|-",
+		"Write a checkpoint as a tar archive of its disks.", opts, 3, 3,
+	};
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	if (level && !zstd)
+		opt_die("--level goes with --zstd");
+	if (!strcmp(args[2], "-") && isatty(STDOUT_FILENO))
+		opt_die("an archive is not written to a terminal");
+	level = zstd ? (level ? level : EXPORT_LEVEL) : 0;
+	s = site_open(args[0], e);
+	if (!s)
+		return -1;
+	c = catalog_find(s, args[1], at, e);
+	if (c)
+		hold = catalog_hold(s, c, e);
+	if (hold >= 0)
+		rc = strcmp(args[2], "-") ? export_file(s, c, args[2], (int)level, e) :
+		    portable_export(s, c, STDOUT_FILENO, (int)level, e);
+	fd_close(hold);
+	checkpoint_free(c);
+	site_close(s);
+	return rc;
+}
+
+int checkpoint_import_main(int argc, char **argv, struct err *e)
+{
+	const char *workload = NULL;
+	struct checkpoint *c = NULL;
+	struct site *s;
+	char **args;
+	size_t n;
+	int fd, rc = -1;
+	const struct opt opts[] = {
+		{ "workload", 'w', OPT_STR, &workload, "NAME", "of which it becomes a checkpoint (the one it was of)", 0, 0 },
+		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
+	};
+	const struct opt_prog prog = {
+		"dm-checkpoint import", "SITE FILE|-",
+		"Make a checkpoint of an archive that export wrote.", opts, 2, 2,
+	};
+
+	checkpoint_opts(&prog, argc, argv, &args, &n);
+	if (workload && !name_valid(workload))
+		opt_die("--workload: not a name: %s", workload);
+	fd = strcmp(args[1], "-") ? open(args[1], O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	if (fd < 0)
+		return err_sys(e, DM_ENV, errno, "%s", args[1]);
+	s = site_open(args[0], e);
+	if (s)
+		rc = portable_import(s, fd, workload, &c, e);
+	if (rc == 0 && isatty(STDOUT_FILENO))
+		printf("%s: checkpoint %llu\n", c->workload, (unsigned long long)c->seq);
+	checkpoint_free(c);
+	site_close(s);
+	if (fd != STDIN_FILENO)
+		fd_close(fd);
+	return rc ? rc : checkpoint_flush(e);
+}

@@ -1,0 +1,217 @@
+/* A checkpoint into an archive: manifest, disks with their holes, sums. */
+#include "job/portable.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "repo/catalog_record.h"
+#include "repo/tree.h"
+
+#define NS 1000000000
+
+struct export {
+	struct site *site;
+	struct store *st;
+	const struct checkpoint *c;
+	struct archive *a;
+	struct buf sums;
+	uint8_t *chunk, *zero;
+};
+
+static int failed(const struct export *x, struct err *e)
+{
+	int errnum = archive_errno(x->a);
+
+	err_set(e, DM_ENV, "archive: %s", archive_error_string(x->a) ? archive_error_string(x->a) : "?");
+	e->quiet = errnum == 32;	/* EPIPE: our reader went away */
+	return -1;
+}
+
+static struct archive_entry *entry_new(const struct export *x, const char *name, uint64_t size)
+{
+	struct archive_entry *en = archive_entry_new();
+
+	archive_entry_set_pathname(en, name);
+	archive_entry_set_filetype(en, AE_IFREG);
+	archive_entry_set_perm(en, 0600);
+	archive_entry_set_size(en, (la_int64_t)size);
+	archive_entry_set_mtime(en, x->c->time / NS, 0);
+	return en;
+}
+
+static int put_header(struct export *x, struct archive_entry *en, struct err *e)
+{
+	int rc = archive_write_header(x->a, en);
+
+	archive_entry_free(en);
+	return rc < ARCHIVE_WARN ? failed(x, e) : 0;
+}
+
+static int put_data(struct export *x, const void *p, size_t len, struct err *e)
+{
+	return len && archive_write_data(x->a, p, len) < 0 ? failed(x, e) : 0;
+}
+
+static int put_text(struct export *x, const char *name, const void *p, size_t len, struct err *e)
+{
+	return put_header(x, entry_new(x, name, len), e) || put_data(x, p, len, e) ? -1 : 0;
+}
+
+static int put_manifest(struct export *x, struct err *e)
+{
+	json_t *j = json_pack("{s:i, s:I, s:o}", "dm_export", ARCHIVE_FORMAT, "chunk_size",
+	    (json_int_t)x->site->chunk_size, "checkpoint", checkpoint_record(x->c));
+	char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+	int rc = text ? put_text(x, ARCHIVE_MANIFEST, text, strlen(text), e) :
+	    err_set(e, DM_ENV, "out of memory");
+
+	if (rc == 0)
+		portable_sum(&x->sums, ARCHIVE_MANIFEST, text, strlen(text));
+	free(text);
+	json_decref(j);
+	return rc;
+}
+
+/* Where there is data: chunks that touch are one stretch. */
+static int find_data(struct export *x, struct tree *t, uint64_t size, struct archive_entry *en,
+    struct err *e)
+{
+	uint64_t cs = x->site->chunk_size, from = 0, to = 0, n = 0;
+	struct id id;
+	int rc;
+
+	while ((rc = tree_next(t, &n, &id, e)) == 1) {
+		if (n * cs != to) {
+			if (to > from)
+				archive_entry_sparse_add_entry(en, (la_int64_t)from, (la_int64_t)(to - from));
+			from = n * cs;
+		}
+		to = min64((n + 1) * cs, size);
+		n++;
+	}
+	if (to > from || size)	/* no data at all is a hole of the whole size */
+		archive_entry_sparse_add_entry(en, (la_int64_t)(to > from ? from : size),
+		    (la_int64_t)(to > from ? to - from : 0));
+	return rc;
+}
+
+/* All bytes in their order; libarchive leaves out those in holes. */
+static int put_chunks(struct export *x, struct tree *t, uint64_t size,
+    crypto_generichash_state *sum, struct err *e)
+{
+	uint64_t cs = x->site->chunk_size;
+
+	for (uint64_t off = 0; off < size; off += cs) {
+		uint32_t len = (uint32_t)min64(cs, size - off);
+		const uint8_t *p = x->zero;
+		struct id id;
+
+		if (tree_chunk(t, off / cs, &id, e) < 0)
+			return -1;
+		if (!id_zero(&id)) {
+			p = x->chunk;
+			if (store_read(x->st, &id, len, 0, len, x->chunk, e) < 0)
+				return -1;
+		}
+		crypto_generichash_update(sum, p, len);
+		if (put_data(x, p, len, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int put_disk(struct export *x, const struct checkpoint_disk *d, struct err *e)
+{
+	char *name = x_printf("%s.raw", d->name), hex[2 * 64 + 1];
+	struct archive_entry *en = entry_new(x, name, d->size);
+	struct tree *t = tree_open(x->st, &d->root, e);
+	crypto_generichash_state sum;
+	uint8_t hash[64];
+	int rc = -1;
+
+	crypto_generichash_init(&sum, NULL, 0, sizeof(hash));
+	if (t && find_data(x, t, d->size, en, e) == 0) {
+		rc = put_header(x, en, e) || put_chunks(x, t, d->size, &sum, e) ? -1 : 0;
+		en = NULL;
+	}
+	crypto_generichash_final(&sum, hash, sizeof(hash));
+	hex_put(hex, hash, sizeof(hash));
+	buf_printf(&x->sums, "%s  %s\n", hex, name);
+	archive_entry_free(en);
+	tree_close(t);
+	free(name);
+	return rc;
+}
+
+void portable_sum(struct buf *sums, const char *name, const void *p, size_t len)
+{
+	char hex[2 * 64 + 1];
+	uint8_t hash[64];
+
+	crypto_generichash(hash, sizeof(hash), p, len, NULL, 0);
+	hex_put(hex, hash, sizeof(hash));
+	buf_printf(sums, "%s  %s\n", hex, name);
+}
+
+static int check(const struct export *x, struct err *e)
+{
+	for (size_t i = 0; i < x->c->ndisks; i++)
+		if (!x->c->disk[i].has_root || x->c->disk[i].partial ||
+		    strncmp(x->c->disk[i].point, "root:", 5))
+			return err_set(e, DM_NO, "disk %s of this checkpoint is not in the chunk store",
+			    x->c->disk[i].name);
+	return 0;
+}
+
+static int put_all(struct export *x, int fd, int level, struct err *e)
+{
+	if (level) {
+		char text[16];
+
+		snprintf(text, sizeof(text), "%d", level);
+		if (archive_write_add_filter_zstd(x->a) != ARCHIVE_OK ||
+		    archive_write_set_filter_option(x->a, "zstd", "compression-level", text) != ARCHIVE_OK)
+			return failed(x, e);
+	}
+	/* What follows a zstd frame would have to be one. */
+	archive_write_set_bytes_in_last_block(x->a, 1);
+	if (archive_write_set_format_pax_restricted(x->a) != ARCHIVE_OK || archive_write_open_fd(x->a, fd) != ARCHIVE_OK)
+		return failed(x, e);
+	if (put_manifest(x, e) < 0)
+		return -1;
+	for (size_t i = 0; i < x->c->ndisks; i++)
+		if (put_disk(x, &x->c->disk[i], e) < 0)
+			return err_prefix(e, "disk %s", x->c->disk[i].name);
+	if (put_text(x, ARCHIVE_SUMS, x->sums.p, x->sums.len, e) < 0)
+		return -1;
+	return archive_write_close(x->a) != ARCHIVE_OK ? failed(x, e) : 0;
+}
+
+int portable_export(struct site *s, const struct checkpoint *c, int fd, int level, struct err *e)
+{
+	struct export x = { .site = s, .c = c };
+	int rc = -1;
+
+	if (check(&x, e) < 0 || !(x.st = store_open(s, STORE_READ, e)))
+		return -1;
+	x.a = archive_write_new();
+	x.chunk = x_pages(s->chunk_size, e);
+	x.zero = x_alloc(s->chunk_size);
+	if (x.a && x.chunk)
+		rc = put_all(&x, fd, level, e);
+	else
+		err_set(e, DM_ENV, "out of memory");
+	if (x.a && rc < 0)
+		archive_write_fail(x.a);	/* no end is written behind what failed */
+	archive_write_free(x.a);
+	buf_free(&x.sums);
+	free(x.chunk);
+	free(x.zero);
+	store_close(x.st);
+	return rc;
+}
