@@ -211,7 +211,9 @@ let_go() {
 	plan
 	replicated
 	hold="dm-point-qemu --qmp vm/qmp.dm --owner x"
-	write='dd if=/dev/urandom of=/mnt/vdb/new bs=64k count=200 conv=fsync'
+	# In place: what was a hole before costs no scratch space.
+	write='dd if=/dev/urandom of=/mnt/vdb/new bs=64k count=200 conv=notrunc,fsync'
+	guest_run vm "$write" >/dev/null
 
 	# Over its limit.
 	mkfifo word
