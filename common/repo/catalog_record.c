@@ -259,8 +259,8 @@ struct checkpoint *checkpoint_parse(const char *text, size_t len, struct err *e)
 		err_set(e, DM_BAD, "no JSON object");
 		goto err1;
 	}
-	if (record_check(o, e) || parse_head(o, c, e) || parse_disks(o, c, e) || parse_tail(o, c, e) ||
-	    checkpoint_check(c, e))
+	if (parse_head(o, c, e) || parse_disks(o, c, e) || parse_tail(o, c, e) ||
+	    checkpoint_check(c, e) || record_check(o, e))
 		goto err1;
 	json_decref(o);
 	return c;
