@@ -1,5 +1,7 @@
 /* dm-recv: pass on verified chunks, from standard input or from workers that
  * it runs and feeds.  dm-recv(1) */
+#include <stdlib.h>
+
 #include "base/bytes.h"
 #include "base/confine.h"
 #include "base/err.h"
@@ -9,17 +11,56 @@
 #include "job/sealing.h"
 #include "job/workers.h"
 
+static void warn(const char *text)
+{
+	err_warn("%s", text);
+}
+
+/* Words for child_spawn: a shell for each line of --worker, the words behind
+ * -- as they are. */
+static void commands_make(struct workers_options *w, const struct opt_list *lines, char **rest)
+{
+	w->command = x_array(lines->n + 1, sizeof *w->command);
+	for (size_t i = 0; i < lines->n; i++) {
+		char **c = x_array(4, sizeof *c);
+
+		c[0] = x_strdup("/bin/sh");
+		c[1] = x_strdup("-c");
+		c[2] = x_strdup(lines->v[i]);
+		w->command[w->ncommands++] = c;
+	}
+	if (rest)
+		w->command[w->ncommands++] = rest;
+	if (w->streams * w->ncommands > WORKERS_MAX)
+		opt_die("more than %d workers", WORKERS_MAX);
+}
+
+static void commands_free(struct workers_options *w, size_t lines)
+{
+	for (size_t i = 0; i < lines; i++) {
+		for (char **c = w->command[i]; *c; c++)
+			free(*c);
+		free(w->command[i]);
+	}
+	free(w->command);
+}
+
 int main(int argc, char **argv)
 {
-	struct workers_options w = { .timeout = 0 };
+	struct workers_options w = { .warn = warn };
+	struct opt_list lines = { 0 };
 	struct filter_options f = { .verify = false };
 	bool progress = false, one_way = false;
 	struct sealing seal = { 0 };
 	struct key key;
 	const struct opt opts[] = {
-		{ "streams", 's', OPT_U64, &w.streams, "N", "run N workers (1)", 1, WORKERS_MAX },
+		{ "worker", 'w', OPT_LIST, &lines, "LINE",
+		  "a worker that a shell runs; may be repeated, for other hosts", 0, 0 },
+		{ "streams", 's', OPT_U64, &w.streams, "N", "run N workers of each (1)", 1, WORKERS_MAX },
 		{ "timeout", 't', OPT_U64, &w.timeout, "SECONDS",
 		  "replace a worker that owes and is silent for this long (60)", 1, 86400 },
+		{ "give-up-after", 'g', OPT_U64, &w.give_up, "SECONDS",
+		  "fail when nothing came from any worker for this long (300)", 1, 1000000 },
 		{ "verify", 'v', OPT_FLAG, &f.verify, NULL,
 		  "without workers: compare content with the ids it came with", 0, 0 },
 		{ "seal", 0, OPT_STR, &seal.seal, "KEYFILE",
@@ -39,25 +80,30 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	char **args, **rest;
 	size_t nargs;
+	bool workers;
 	int r;
 
 	fd_startup();
 	opt_parse(&prog, argc, argv, &args, &nargs, &rest);
+	workers = rest || lines.n;
 	f.progress = w.progress = progress;
 	if (rest && !rest[0])
 		opt_die("no command behind --");
-	if (rest && f.verify)
+	if (workers && f.verify)
 		opt_die("--verify is for chunks on standard input; dm-write verifies workers' chunks");
-	if (!rest && (w.streams || w.timeout))
-		opt_die("--streams and --timeout need a command: dm-recv --streams 2 -- COMMAND");
+	if (!workers && (w.streams || w.timeout || w.give_up))
+		opt_die("--streams, --timeout and --give-up-after need a command: "
+		    "dm-recv --streams 2 -- COMMAND");
 	if (!w.streams)
 		w.streams = 1;
 	if (!w.timeout)
 		w.timeout = 60;
-	if (rest && (seal.unseal || one_way || seal.session))
+	if (!w.give_up)
+		w.give_up = 300;
+	if (workers && (seal.unseal || one_way || seal.session))
 		opt_die("--unseal, --one-way and --session are for chunks on standard input; "
 		    "workers talk with --seal");
-	if (!rest && (seal.seal || seal.pad))
+	if (!workers && (seal.seal || seal.pad))
 		opt_die("--seal and --pad are for workers; what comes sealed is read with "
 		    "--one-way --unseal KEYFILE");
 	if (one_way != !!seal.unseal)
@@ -65,18 +111,19 @@ int main(int argc, char **argv)
 		    "--unseal KEYFILE");
 	if (seal.pad && !seal.seal)
 		opt_die("--pad is for sealed streams: --seal KEYFILE");
-	if (rest && seal.seal && key_read(seal.seal, &key, &e) < 0)
+	if (workers && seal.seal && key_read(seal.seal, &key, &e) < 0)
 		return err_report(&e);
-	if (!rest && sealing_load(&seal, &e) < 0)
+	if (!workers && sealing_load(&seal, &e) < 0)
 		return err_report(&e);
 	w.key = seal.seal ? &key : NULL;
 	w.pad = seal.pad;
 	f.unseal = seal.in;
-	w.command = rest;
+	commands_make(&w, &lines, rest);
 	/* Workers are run, so only the filter can go without running anything. */
-	if (!rest)
+	if (!workers)
 		confine();
-	r = rest ? workers_run(&w, &e) : filter_run(&f, &e);
+	r = workers ? workers_run(&w, &e) : filter_run(&f, &e);
+	commands_free(&w, lines.n);
 	sealing_free(&seal);
 	key_wipe(&key, sizeof key);
 	return r < 0 ? err_report(&e) : DM_OK;

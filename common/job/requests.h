@@ -11,6 +11,7 @@ struct request {
 	uint64_t index, count;		/* first index, how many */
 	uint64_t cost;			/* credit it holds */
 	int64_t due;			/* not before (time_mono()); 0: at once */
+	int64_t since;			/* when it was first refused; 0: never */
 	void *owner;			/* who owes it */
 	uint32_t disk, epoch;
 	uint16_t attempt;

@@ -9,7 +9,6 @@
 #include "base/fdio.h"
 #include "job/workers_impl.h"
 
-#define FAILURES_MAX 5		/* of one worker in a row */
 #define BACKOFF_MIN (50 * MILLISECOND)
 #define BACKOFF_MAX (20 * SECOND)
 #define LINGER_MS 200		/* for a worker that is about to exit */
@@ -27,7 +26,7 @@ int worker_start(struct worker *w, struct err *e)
 {
 	const struct workers *x = w->all;
 
-	if (child_spawn(&w->child, x->o->command, e) < 0)
+	if (child_spawn(&w->child, w->command, e) < 0)
 		return err_prefix(e, "%s", w->name);
 	if (fd_nonblock(w->child.in, true) < 0 || fd_nonblock(w->child.out, true) < 0)
 		return err_sys(e, DM_ENV, errno, "%s", w->name);
@@ -88,14 +87,17 @@ static void worker_drop(struct worker *w)
 static int owed_again(struct worker *w, const struct err *why, struct err *e)
 {
 	struct workers *x = w->all;
+	struct request *first = w->owed.first;
 
-	for (struct request *r = w->owed.first; r; r = r->next) {
+	for (struct request *r = first; r; r = r->next)
 		r->owner = NULL;
-		if (++r->attempt < ATTEMPTS_MAX)
-			continue;
+	/* It may have failed of the one it was at, not of those behind. */
+	if (first && w->state == WORKER_READY)
+		first->attempt += w->at_fault ? ATTEMPTS_MAX / 4 : 1;
+	if (first && first->attempt >= ATTEMPTS_MAX) {
 		*e = *why;
-		return err_prefix(e, "entry %llu, asked for %u times",
-		    (unsigned long long)r->index, r->attempt);
+		return err_prefix(e, "entry %llu, asked for again and again",
+		    (unsigned long long)first->index);
 	}
 	request_splice(&w->owed, &x->todo);
 	x->todo = w->owed;
@@ -141,36 +143,53 @@ static bool others_run(const struct worker *w)
  * started in its place; -1 with *e when that makes no sense. */
 static int worker_lost(struct worker *w, struct err *why, struct err *e)
 {
-	bool ending = workers_ending(w->all);
+	bool ending = workers_ending(w->all), had_begun = w->state != WORKER_STARTED;
 	int status = worker_reap(w);
+	struct err no = { 0 };
 
 	worker_drop(w);
 	stats_retire(w);
+	if (owed_again(w, why, e) < 0)
+		return -1;
 	w->state = WORKER_OFF;
+	w->at_fault = false;
 	/* A usage error or a definite no will not be better next time; it
 	 * printed the reason itself. */
 	if (status > 0 && (status < DM_ENV || status == 126 || status == 127)) {
-		err_set(e, status < DM_ENV ? status : DM_ENV, "%s: %s ended with status %d",
-		    w->name, w->all->o->command[0], status);
-		return -1;
+		err_set(&no, status < DM_ENV ? status : DM_ENV, "%s: %s ended with status %d",
+		    w->name, w->command[0], status);
+		return retry_refuse(w, &no, e);
 	}
 	if (status > 0 && status < 256)
 		err_prefix(why, "status %d", status);
-	if (owed_again(w, why, e) < 0)
-		return -1;
 	if (ending && others_run(w)) {
 		w->state = WORKER_SPARED;
 		return 0;
 	}
-	if (++w->failures >= FAILURES_MAX) {
-		w->state = WORKER_SPARED;
-		if (others_run(w))
-			return 0;
-		*e = *why;
+	if (retry_lost(w, had_begun, why, e) < 0)
 		return -1;
-	}
 	backoff_set(w);
 	return 0;
+}
+
+/* What it said is wrong, or that it cannot go on. */
+static int worker_failed(struct worker *w, struct err *why, struct err *e)
+{
+	if (w->at_fault)
+		return worker_lost(w, why, e);
+	/* It told itself that another time may be better. */
+	if (why->relayed && why->code == DM_ENV && why->cls != CLASS_PERMANENT && w->all->ever_ready)
+		return worker_lost(w, why, e);
+	if (w->refused || why->relayed) {
+		child_kill(&w->child);
+		worker_drop(w);
+		stats_retire(w);
+		if (owed_again(w, why, e) < 0)
+			return -1;
+		return retry_refuse(w, why, e);
+	}
+	*e = *why;
+	return -1;
 }
 
 int worker_take(struct worker *w, struct err *e)
@@ -192,15 +211,17 @@ int worker_take(struct worker *w, struct err *e)
 		return worker_lost(w, &why, e);
 	}
 	w->heard = time_mono();
+	if (w->state == WORKER_READY)
+		w->all->alive_at = w->heard;
 	while ((r = frame_next(w->in, &f, &why)) > 0)
-		if (worker_frame(w, &f, e) < 0)
-			return -1;
+		if (worker_frame(w, &f, &why) < 0)
+			return worker_failed(w, &why, e);
 	if (r == 0)
 		return worker_greet(w, e);
 	/* Who has no key, or another one, will not have it next time. */
 	if (w->seal && !seal_ready(w->seal) && why.code != DM_ENV) {
-		*e = why;
-		return -1;
+		w->refused = true;
+		return worker_failed(w, &why, e);
 	}
 	/* Damaged on its way: another line may be better. */
 	return worker_lost(w, &why, e);
@@ -234,7 +255,7 @@ int worker_watch(struct worker *w, int64_t now, struct err *e)
 
 	if (w->state == WORKER_OFF) {
 		if (now >= w->restart_at)
-			return worker_start(w, e);
+			return worker_start(w, &why) < 0 ? retry_refuse(w, &why, e) : 0;
 		wake_at(w->all, w->restart_at);
 		return 0;
 	}

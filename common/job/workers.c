@@ -20,16 +20,18 @@ static int workers_start(struct workers *x, struct err *e)
 		x->progress = progress_new("dm-recv", true);
 	x->table = requests_new();
 	x->epoch = x->gate = 1;
-	x->n = (unsigned)x->o->streams;
+	x->n = (unsigned)(x->o->streams * x->o->ncommands);
 	x->worker = x_array(x->n, sizeof *x->worker);
 	for (unsigned i = 0; i < x->n; i++) {
 		struct worker *w = &x->worker[i];
 
 		w->all = x;
+		w->command = x->o->command[i % x->o->ncommands];
 		w->child = (struct child){ .in = -1, .out = -1 };
 		w->restart_at = INT64_MAX;
 		snprintf(w->name, sizeof w->name, "worker %u", i + 1);
 	}
+	retry_init(x);
 	x->out = frame_out_new(STDOUT_FILENO, "output", e);
 	if (!x->out)
 		return -1;
@@ -169,7 +171,7 @@ static int workers_turn(struct workers *x, struct err *e)
 	for (unsigned i = 0; x->has_hello && i < x->n; i++)
 		if (worker_watch(&x->worker[i], now, e) < 0)
 			return -1;
-	if (workers_assign(x, e) < 0 || workers_gates(x, e) < 0 || workers_finish(x, e) < 0 ||
+	if (retry_watch(x, now, e) < 0 || workers_assign(x, e) < 0 || workers_gates(x, e) < 0 || workers_finish(x, e) < 0 ||
 	    pump_all(x, e) < 0)
 		return -1;
 	if (x->finished && !frame_out_queued(x->out))

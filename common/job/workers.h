@@ -12,9 +12,12 @@ struct key;
 #define WORKERS_MAX 64
 
 struct workers_options {
-	char **command;		/* of each worker, NULL at its end */
-	uint64_t streams;	/* how many */
+	char ***command;	/* different ones, each NULL at its end */
+	size_t ncommands;
+	uint64_t streams;	/* how many workers of each; WORKERS_MAX of all */
 	uint64_t timeout;	/* seconds; a worker that owes and is silent is hung */
+	uint64_t give_up;	/* seconds without anything from any worker */
+	void (*warn)(const char *text);	/* what is amiss and does not end it; or NULL */
 	const struct key *key;	/* to talk sealed; NULL: plain */
 	bool pad;
 	bool progress;

@@ -33,6 +33,7 @@ struct workers;
 struct worker {
 	struct workers *all;
 	enum worker_state state;
+	char **command;
 	struct child child;
 	char name[32];			/* "worker 2" */
 	struct frame_in *in;
@@ -46,6 +47,9 @@ struct worker {
 	int64_t heard;			/* when a byte came, or it began to owe */
 	int64_t restart_at;
 	unsigned failures;		/* in a row, without one answer */
+	bool refused;			/* it is another source, or has another key */
+	bool said;			/* that it fails */
+	bool at_fault;			/* what it sent is wrong: the failure is its own */
 	int64_t backoff;		/* before it was last started */
 	bool end_sent;
 	bool deaf;			/* its standard input broke: wait for its word */
@@ -83,6 +87,11 @@ struct workers {
 
 	struct worker *worker;
 	unsigned n;
+	int tokens, tokens_most;	/* of the retry budget */
+	bool ever_ready;		/* a worker was */
+	int64_t alive_at;		/* when any worker last said anything */
+	int64_t told_at;		/* when whoever is behind us last heard of us */
+	struct err last;		/* why a worker was last lost */
 	int64_t wake;			/* earliest thing that is due, in this turn */
 	struct progress *progress;
 	uint64_t passed;		/* bytes */
@@ -99,7 +108,18 @@ void workers_settle(struct workers *x, struct request *r);
 /* Barriers that everything asked before them has passed. */
 int workers_gates(struct workers *x, struct err *e);
 
-/* worker_in.c: one frame of a worker; -1 with *e when the whole job failed. */
+/* workers_retry.c: when to go on. */
+void retry_init(struct workers *x);
+void retry_earn(struct workers *x);	/* an answer came */
+/* A worker is lost: 0 it is started again, -1 with *e that is of no use. */
+int retry_lost(struct worker *w, bool had_begun, const struct err *why, struct err *e);
+void retry_back(struct worker *w);	/* it answers */
+/* It can be used no more: 0 others go on, -1 with *e. */
+int retry_refuse(struct worker *w, const struct err *why, struct err *e);
+int retry_watch(struct workers *x, int64_t now, struct err *e);
+
+/* worker_in.c: one frame of a worker; -1 with *e, which is the whole job's
+ * failure unless w->at_fault. */
 int worker_frame(struct worker *w, struct frame *f, struct err *e);
 
 /* worker.c: one of them. */

@@ -101,8 +101,7 @@ static int take_hello(struct workers *x, const struct frame *f, struct err *e)
 	x->point = x_array(x->hello.ndisks, sizeof *x->point);
 	x->past = x_array(x->hello.ndisks, sizeof *x->past);
 	for (unsigned i = 0; i < x->n; i++)
-		if (worker_start(&x->worker[i], e) < 0)
-			return -1;
+		x->worker[i].restart_at = 0;	/* at once */
 	return frame_pass(x->out, f, e);
 }
 

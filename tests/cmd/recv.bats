@@ -187,9 +187,9 @@ forged() {
 
 @test "an answer that differs from its request is refused" {
 	recv 3 sh -c "'dm-send a.raw | dm-json -d | jq --unbuffered -c \"if .index == 3 then .off = 4194304 else . end\" | dm-json -r'"
-	one_line 'entry 3 differs'
+	[[ $err == *'entry 3 differs'* ]]
 	recv 3 sh -c "'dm-send a.raw | dm-json -d | jq --unbuffered -c \"if .index == 3 then .index = 30 else . end\" | dm-json -r'"
-	one_line 'entry 30'
+	[[ $err == *'entry 30'* ]]
 }
 
 @test "a worker of another session, size or point is refused" {
@@ -241,7 +241,94 @@ forged() {
 	wait_for eval '! kill -0 "$(cat pid)" 2>/dev/null'
 }
 
+@test "different commands share the work, and one that is wrong is left out" {
+	cp a.raw other.raw
+	requests --interval 2M >req
+	# The first keeps its answers back until the second was asked too.
+	sh_exits 0 'set -o pipefail
+		dm-recv --worker "tee 1 | dm-send a=a.raw | (until dm-json <2 2>/dev/null | grep -q desc; do sleep 0.05; done; cat)" \
+			--worker "tee 2 | dm-send a=other.raw" <req |
+		dm-recv | dm-write b.raw >/dev/null'
+	same a.raw b.raw
+	[ $(($(dm-json <1 | grep -c '"desc"') + $(dm-json <2 | grep -c '"desc"'))) -eq 12 ]
+	truncate -s 13M big.raw
+	rm b.raw
+	sh_exits 0 'set -o pipefail; dm-recv --worker "dm-send a=big.raw" --worker "dm-send a=other.raw" <req |
+		dm-recv | dm-write b.raw >/dev/null'
+	one_line 'worker 1' '13631488' 'not used any more'
+	same a.raw b.raw
+	rm b.raw
+	sh_exits 0 'set -o pipefail; dm-recv --worker "exit 127" --worker "exit 2" -- dm-send a=other.raw <req |
+		dm-recv | dm-write b.raw >/dev/null'
+	[[ $err == *"worker 1"*"not used"* && $err == *"worker 2"*"not used"* ]]
+	same a.raw b.raw
+	sh_exits 1 'dm-recv --worker "dm-send a=big.raw" --worker "dm-send a=big.raw >&1" <req >/dev/null'
+}
+
+@test "what a liar was asked for is asked of another, and nothing of it passes" {
+	cp a.raw other.raw
+	requests --interval 2M >req
+	sh_exits 0 'set -o pipefail
+		dm-recv --worker "dm-send a=a.raw | dm-json -d | jq --unbuffered -c \"if .type == \\\"chunk\\\" then .off = 0 else . end\" | dm-json -r" \
+			--worker "dm-send a=other.raw" <req |
+		dm-recv | dm-write b.raw >/dev/null'
+	same a.raw b.raw
+}
+
+@test "a cut that outlasts five failures is survived, and said" {
+	mkdir up
+	cat >link <<-'END'
+		#!/bin/sh
+		[ -d up ] || exit 4
+		[ ! -e cut ] || exec dm-send a.raw
+		dm-send a.raw | stdbuf -o0 head -c 2000000
+		: >cut
+		rmdir up
+		exit 4
+	END
+	chmod +x link
+	requests --interval 2M >req
+	(within 100 dm-recv --give-up-after 60 -- ./link <req 2>said | dm-recv | dm-write b.raw >/dev/null
+		echo "${PIPESTATUS[*]}" >codes) &
+	at_end reap $!
+	wait_for grep -qs 'three times in a row' said
+	[ ! -e codes ]
+	mkdir up
+	wait_for test -e codes
+	[ "$(cat codes)" = "0 0 0" ]
+	same a.raw b.raw
+	grep -q 'works again' said
+}
+reap() { kill "$1" 2>/dev/null || :; }
+
+@test "when nothing comes for long it gives up with the reason" {
+	cat >link <<-'END'
+		#!/bin/sh
+		mkdir used 2>/dev/null || { sleep 0.2; exit 4; }
+		dm-send a.raw | stdbuf -o0 head -c 2000000
+	END
+	chmod +x link
+	requests >req
+	sh_exits 4 'within() { timeout -k 5 "$@"; }; within 60 dm-recv --give-up-after 2 -- ./link <req >/dev/null'
+	[[ $err == *"nothing came for 2 seconds, the last failure: "* ]]
+}
+
+@test "workers that work and fail again and again spend the budget of retries" {
+	# Each answers one chunk of many and dies.
+	printf '#!/bin/sh\ndm-send a.raw | stdbuf -o0 head -c 1100000\n' >link
+	chmod +x link
+	truncate -s 300M a.raw
+	openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 </dev/zero 2>/dev/null | head -c 300M >a.raw
+	descs --runs a=300M | dm-window >req
+	sh_exits 4 'within() { timeout -k 5 "$@"; }; within 250 dm-recv --streams 8 -- ./link <req >/dev/null'
+	[[ $err == *"workers fail too often"* ]]
+}
+
 @test "options without a use are usage errors" {
+	exits 2 dm-recv --give-up-after 5 </dev/null
+	exits 2 dm-recv --streams 40 --worker a --worker b </dev/null
+	one_line 'more than 64'
+
 	exits 2 dm-recv --streams 2 </dev/null
 	one_line command
 	exits 2 dm-recv --verify -- true </dev/null
