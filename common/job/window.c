@@ -168,7 +168,7 @@ void window_show(struct window *w)
 		size_format(window_mean(w, &why), size);
 		snprintf(p, 40, "%swindow %s (%s)", *note ? ", " : "", size, law_reason_name(why));
 	}
-	progress_set(w->progress, w->written, w->input_ended ? w->gave.bytes : 0, note);
+	progress_set(w->progress, w->written, w->input_ended ? w->took.bytes : 0, note);
 }
 
 /* Nobody reads the output any more, or nothing is left to be said. */

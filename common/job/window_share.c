@@ -104,7 +104,7 @@ static void credit_take(struct window *w, int64_t now)
 {
 	struct budget_news n = {
 		.want = schedule_want(w->schedule), .flight = schedule_flight_bytes(w->schedule),
-		.done = w->written, .total = w->input_ended ? w->gave.bytes : 0,
+		.done = w->written, .total = w->input_ended ? w->took.bytes : 0,
 		.node = schedule_node(w->schedule),
 	};
 

@@ -92,7 +92,7 @@ def settings: {
 		encrypt: record({key: any_text, source_key: any_text}; ["key"])}; []),
 	streams: count(1; 64), window: size, interval: size,
 	priority: count(1; 100), limits: record({rate: rate}; []),
-	schedule: record({every: duration}; ["every"]),
+	schedule: record({every: duration}; ["every"]), rpo: duration,
 	retention: record({
 		last: count(1; 100000), within: duration, daily: count(1; 100000),
 		weekly: count(1; 100000), monthly: count(1; 100000)
