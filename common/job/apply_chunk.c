@@ -69,8 +69,9 @@ static int put_chunk(struct apply *a, struct apply_worker *w, struct apply_job *
 	const struct entry *en = &j->c.en;
 	struct apply_disk *d = &a->disk[j->disk];
 	bool whole = !(en->flags & EF_FRAGS);
+	struct apply_patience p;
 	struct id id;
-	int rc;
+	int rc, again;
 
 	*v = (struct volume_chunk){
 		.off = en->off, .len = (uint32_t)en->len, .epoch = j->epoch,
@@ -89,8 +90,14 @@ static int put_chunk(struct apply *a, struct apply_worker *w, struct apply_job *
 		v->id = &id;	/* cppcheck-suppress autoVariables */
 		v->leaf = w->leaf;
 	}
-	rc = volume_put(d->vol, v);
+	apply_patience(&p);
+	do {
+		rc = volume_put(d->vol, v);
+		again = apply_again(a, j, &p, rc, e);
+	} while (again > 0);
 	v->id = NULL;	/* it was ours */
+	if (again < 0)
+		return -1;
 	return rc < 0 ? volume_error(d->vol, e) : 0;
 }
 
@@ -99,12 +106,19 @@ static int put_zero(struct apply *a, struct apply_job *j, struct err *e)
 {
 	const struct entry *en = &j->c.en;
 	struct volume *v = a->disk[j->disk].vol;
-	int rc;
+	struct apply_patience p;
+	int rc, again;
 
 	if ((en->flags & EF_FRAGS) && !(en->flags & (EF_REST_ZERO | EF_ZERO)))
 		return err_set(e, DM_BAD, "input: disk %s at %llu: zero beside content that is not told",
 		    disk_name(a, j), (unsigned long long)en->off);
-	rc = volume_put_zero(v, en->off, en->len, j->epoch);
+	apply_patience(&p);
+	do {
+		rc = volume_put_zero(v, en->off, en->len, j->epoch);
+		again = apply_again(a, j, &p, rc, e);
+	} while (again > 0);
+	if (again < 0)
+		return -1;
 	return rc < 0 ? volume_error(v, e) : 0;
 }
 

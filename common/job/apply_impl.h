@@ -88,6 +88,17 @@ int apply_barrier(struct apply *a, uint32_t epoch, struct err *e);
  * `whole' false: stop at once.  -1 with *e when anything failed. */
 int apply_stop(struct apply *a, bool whole, struct err *e);
 
+/* ---- apply_retry.c ---- */
+struct apply_patience {
+	int64_t since;
+	uint32_t pause;		/* the last, milliseconds */
+};
+void apply_patience(struct apply_patience *p);
+/* What a write gave: 1 make it again, a pause has passed and the window knows;
+ * 0 it is as it is; -1 with *e when meanwhile something failed. */
+int apply_again(struct apply *a, const struct apply_job *j, struct apply_patience *p, int rc,
+    struct err *e);
+
 /* ---- apply_chunk.c: a worker's part ---- */
 struct apply_worker {
 	struct codec_ctx *codec;

@@ -1,5 +1,6 @@
 /* fault+URI?OP=ERROR@N&delay=MS: the Nth call of OP fails with ERROR ("EIO"),
- * with @N+ all from the Nth on, and every call first waits MS milliseconds.
+ * with @N+ all from the Nth on, with @Nx every Nth, and every call first waits
+ * MS milliseconds.
  * OP is one of wrap_name. */
 #include <errno.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@ struct fault {
 		int errnum;	/* 0: never fails */
 		uint64_t at;	/* counted from 1 */
 		bool on;	/* and all after it */
+		bool every;	/* and all multiples */
 		atomic_ullong calls;
 	} op[WRAP_OPS];
 };
@@ -58,13 +60,15 @@ static int inject(struct volume *v, enum wrap_op op, uint64_t off, uint64_t len)
 
 	if (f->delay_ms && op != WRAP_CLOSE)
 		nanosleep(&t, NULL);
-	if (!f->op[op].errnum || (f->op[op].on ? n < f->op[op].at : n != f->op[op].at))
+	if (!f->op[op].errnum)
+		return 0;
+	if (f->op[op].every ? n % f->op[op].at : f->op[op].on ? n < f->op[op].at : n != f->op[op].at)
 		return 0;
 	return volume_fail(v, f->op[op].errnum, "%s of %llu bytes at %llu", wrap_name[op],
 	    (unsigned long long)len, (unsigned long long)off);
 }
 
-/* "EIO@5", "EIO@5+" */
+/* "EIO@5", "EIO@5+", "EIO@5x" */
 static int parse_fault(struct fault *f, int op, char *word)
 {
 	char *at = strchr(word, '@');
@@ -73,8 +77,9 @@ static int parse_fault(struct fault *f, int op, char *word)
 	if (!at)
 		return -1;
 	*at++ = 0;
-	if (len > 1 && at[len - 2] == '+') {
-		f->op[op].on = true;
+	if (len > 1 && (at[len - 2] == '+' || at[len - 2] == 'x')) {
+		f->op[op].on = at[len - 2] == '+';
+		f->op[op].every = !f->op[op].on;
 		at[len - 2] = 0;
 	}
 	f->op[op].errnum = error_named(word);

@@ -174,6 +174,14 @@ const char *volume_message(const struct volume *v)
 	return v->err.text;
 }
 
+void volume_forgive(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	if (v->err.errnum == EAGAIN)
+		v->err = (struct err){ 0 };
+	pthread_mutex_unlock(&v->lock);
+}
+
 int volume_error(const struct volume *v, struct err *e)
 {
 	if (!v->err.code)

@@ -133,6 +133,9 @@ int volume_finalize(struct volume *v, const char *source_point, const struct id 
 void volume_close(struct volume *v);
 const char *volume_message(const struct volume *v);
 /* Copy the first failure of v, or of a group's volumes, into *e.  Returns -1. */
+/* A call that gave -EAGAIN, and wrote nothing, is made again: that message is
+ * not the volume's failure. */
+void volume_forgive(struct volume *v);
 int volume_error(const struct volume *v, struct err *e);
 int volume_group_error(const struct volume_group *g, struct err *e);
 
