@@ -141,6 +141,7 @@ run_examples() {
 
 @test "dm-shell.1" {
 	run_examples dm-shell.1
+}
 
 @test "dm-status.1" {
 	run_examples dm-status.1
