@@ -121,21 +121,26 @@ static enum what meet(int call, int fd, int *after)
 	return FAIL;
 }
 
-__attribute__((destructor)) static void count(void)
+/* Opened before a program may give up the right to. */
+static int count_fd = -1;
+
+__attribute__((constructor)) static void count_open(void)
 {
 	const char *path = getenv("DM_FAULT_COUNT");
-	char line[96];
-	int fd, n;
 
-	if (!path)
-		return;
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	n = snprintf(line, sizeof line, "%s %lu\n", program_invocation_short_name, (unsigned long)any_calls);
-	if (fd >= 0) {
-		if (((ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write"))(fd, line, (size_t)n) < 0)
-			_exit(99);
-		close(fd);
-	}
+	if (path)
+		count_fd = ((int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open"))(path,
+		    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+__attribute__((destructor)) static void count(void)
+{
+	char line[96];
+	int n = snprintf(line, sizeof line, "%s %lu\n", program_invocation_short_name, (unsigned long)any_calls);
+
+	if (count_fd >= 0 &&
+	    ((ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write"))(count_fd, line, (size_t)n) < 0)
+		_exit(99);
 }
 
 #define REAL(type, name) ((type)dlsym(RTLD_NEXT, name))

@@ -31,19 +31,24 @@ static int none(void)
 	return 1;
 }
 
-__attribute__((destructor)) static void count(void)
+/* Opened before a program may give up the right to. */
+static int count_fd = -1;
+
+__attribute__((constructor)) static void count_open(void)
 {
 	const char *path = getenv("DM_MEMORY_COUNT");
-	char line[96];
-	int fd, n;
 
-	if (!path)
-		return;
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	n = snprintf(line, sizeof line, "%s %lu\n", program_invocation_short_name, (unsigned long)made);
-	if (fd < 0 || write(fd, line, (size_t)n) != n)
+	if (path)
+		count_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+__attribute__((destructor)) static void count(void)
+{
+	char line[96];
+	int n = snprintf(line, sizeof line, "%s %lu\n", program_invocation_short_name, (unsigned long)made);
+
+	if (count_fd >= 0 && write(count_fd, line, (size_t)n) != n)
 		_exit(99);
-	close(fd);
 }
 
 void *malloc(size_t n)
