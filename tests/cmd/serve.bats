@@ -166,6 +166,22 @@ disk_of_parts() {
 	[ "$(nbdinfo --size "$(uri s a)")" -eq 67108864 ]
 }
 
+@test "an encrypted site, with its key and not without" {
+	head -c 32 /dev/urandom >key
+	chmod 600 key
+	cp "$DM_MADE/b.raw" .
+	export DM_KEY_FILE=$T/key
+	exits 0 dm-checkpoint init --encrypt sealed
+	mkfifo acks
+	full sealed w b.raw
+	serve s sealed w
+	nbdcopy "$(uri s b)" b
+	same b.raw b
+	unset DM_KEY_FILE
+	exits 1 dm-serve sealed w
+	one_line key
+}
+
 @test "writes go into an overlay of each disk, and nowhere else" {
 	before=$(find "$site" -type f -exec sha256sum {} + | grep -v /index/ | sort | sum /dev/stdin)
 	serve s --writable "$site" w
