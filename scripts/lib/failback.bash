@@ -30,7 +30,8 @@ replicated() {
 home_plan() {
 	jq_dm --arg w "$1" 'include "plan"; {failover, workloads: [plan_workloads[] | select(.name == $w) |
 		(.recovery.disks // []) as $more |
-		del(.schedule, .retention, .tracker, .fallback) |
+		with_entries(select(.key | IN("name", "site", "host", "transforms", "streams", "window", "interval",
+			"priority", "limits", "recovery", "disks"))) |
 		(if .host == null then del(.host) else . end) | .disks |= map({name, tracker: "scan", volume: (.name as $n |
 			($more | map(select(.name == $n) | .home // empty) | first) // .volume)})]}' "$plan"
 }

@@ -114,7 +114,8 @@ def workload_evidence($run; $events):
 
 # The record of a run, from its first event, its schedule and all events.
 def evidence($schedule):
-	. as $events | .[0] as $run | (map(select(.event == "finish")) | last) as $last |
+	. as $events | .[0] as $run | (map(select(.event == "start" or .event == "finish")) | last |
+		if .event == "finish" then . else null end) as $last |
 	[$schedule[] | workload_evidence($run; $events)] as $workloads |
 	{
 		format: 1, what: $run.what, run: $run.run, plan: $run.plan, plan_sha256: $run.plan_sha256,

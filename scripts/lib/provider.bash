@@ -55,7 +55,7 @@ provider_main() {
 	*) die 2 "unknown verb $1; try '$me --help'" ;;
 	esac
 	[ $# -eq 1 ] || die 2 "one verb is needed; try '$me --help'"
-	request=$(jq -ce 'select(type == "object")' 2>/dev/null) && [ "$(wc -l <<<"$request")" -eq 1 ] ||
+	request=$(jq -ce 'select(type == "object")' 2>/dev/null) && [ -n "$request" ] && [ "$(wc -l <<<"$request")" -eq 1 ] ||
 		die 2 "the request is no JSON object"
 	[ "$(get .format)" = 1 ] || die 2 "the request is not of format 1"
 	deadline=$(get 'if (.timeout | type) == "number" and .timeout >= 1 then .timeout | floor else 60 end')
@@ -112,16 +112,17 @@ agent_run() {
 
 # Services of the guest must run; one that starts late has the time there is.
 check_services() {
-	local id s out
+	local id s got out=''
 	id=$(provider_agent '{"execute": "guest-get-osinfo"}' | jq -r .id) && [ -n "$id" ] ||
 		die 1 "the guest agent does not tell the system"
 	while IFS= read -r s; do
 		while :; do
 			if [ "$id" = mswindows ]; then
-				out=$(agent_run sc.exe query "$s") && [[ $out == *RUNNING* ]] && break
+				got=$(agent_run sc.exe query "$s") && [[ $got == *RUNNING* ]] && break
 			else
-				out=$(agent_run systemctl is-active "$s") && break
+				got=$(agent_run systemctl is-active "$s") && break
 			fi
+			[ -z "$got" ] || out=$got
 			over && die 1 "service $s does not run: $(tr -s '\n\r' ' ' <<<"$out")"
 			sleep 1
 		done
