@@ -84,7 +84,8 @@ static void hello_refusals(void)
 	struct frame f;
 
 	hello_bad(0, "\2\0\2\0", 4, "version");
-	hello_bad(4, "\1", 1, "incompatible bits 0x1");
+	hello_bad(4, "\1", 1, "sealed");
+	hello_bad(4, "\4", 1, "incompatible bits 0x4");
 	hello_bad(32, "\0\x08", 2, "chunks of");
 	hello_bad(32, "\1", 1, "chunks of");
 	hello_bad(36, "\0", 1, "hash");
