@@ -25,7 +25,12 @@ setup() {
 	mkdir images
 	plan
 }
-teardown() { dm_teardown; }
+# A test that failed leaves no server behind.
+teardown() {
+	rm -rf fault
+	dm-failover --clean --force plan.json >clean.log 2>&1 || :
+	dm_teardown
+}
 
 # plan [FILTER]: workloads w and v, one disk each, changed by FILTER.
 plan() {
