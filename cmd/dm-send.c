@@ -27,7 +27,7 @@ struct args {
 static void args_parse(struct args *a, int argc, char **argv)
 {
 	const struct opt opts[] = {
-		{ "compress", 'z', OPT_STR, &a->compress, "zstd[:LEVEL]|none",
+		{ "compress", 'z', OPT_STR, &a->compress, "zstd[:LEVEL|:auto]|none",
 		  "compress chunks; none: unpack what the source holds packed", 0, 0 },
 		{ "threads", 'j', OPT_U64, &a->threads, "N",
 		  "read and compress with N threads (default: one per CPU, or what the volumes want)", 1, EMIT_THREADS_MAX },
@@ -73,9 +73,14 @@ static void compress_parse(const char *s, struct emit_how *how)
 		how->form = EMIT_RAW;
 		return;
 	}
+	if (!strcmp(s, "zstd:auto")) {
+		how->form = EMIT_ZSTD;
+		how->level = EMIT_LEVEL_AUTO;
+		return;
+	}
 	if (strncmp(s, "zstd", 4) || (s[4] && s[4] != ':') ||
 	    (s[4] && u64_parse(s + 5, 1, 19, &level) < 0))
-		opt_die("--compress %s: not zstd, zstd:1 to zstd:19, or none", s);
+		opt_die("--compress %s: not zstd, zstd:1 to zstd:19, zstd:auto, or none", s);
 	how->form = EMIT_ZSTD;
 	how->level = (int)level;
 }

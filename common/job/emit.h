@@ -18,11 +18,12 @@ enum emit_form {
 };
 
 #define EMIT_THREADS_MAX 64u
+#define EMIT_LEVEL_AUTO 0	/* as the link leaves time for (adapt.h) */
 
 struct emit_how {
 	const struct grants *grants;
 	enum emit_form form;
-	int level;		/* of EMIT_ZSTD */
+	int level;		/* of EMIT_ZSTD, or EMIT_LEVEL_AUTO */
 	unsigned threads;	/* 1 to EMIT_THREADS_MAX; 0: as the volumes want */
 	bool allow_change;	/* the source may change while it is read */
 	uint32_t chunk_size;	/* emit_all: of the stream it makes */

@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "content/codec.h"
+#include "job/adapt.h"
 #include "job/cause.h"
 #include "job/emit.h"
 #include "stream/record.h"
@@ -48,6 +49,7 @@ struct emit {
 	struct emit_disk *disk;
 	struct cause cause;
 	struct tally tally;	/* of what was put */
+	struct adapt adapt;	/* EMIT_LEVEL_AUTO */
 	uint64_t done;		/* content bytes put, for progress */
 	int64_t told;		/* when STAT was last put */
 

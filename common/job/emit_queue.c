@@ -80,9 +80,11 @@ static int put_chunk(struct emit *m, struct slot *s, struct err *e)
 		.en = s->en, .codec = s->codec, .plain = s->plain,
 		.stored = s->stored, .data = s->data,
 	};
+	int64_t from = time_mono();
 
 	if (chunk_put(m->out, s->disk, s->epoch, &c, e) < 0)
 		return -1;
+	adapt_wrote(&m->adapt, time_mono() - from);
 	if (s->data == s->spliced) {
 		ring_sent(m->ring, s->spliced);
 		s->spliced = NULL;
@@ -140,6 +142,7 @@ static int slot_put(struct emit *m, struct slot *s, struct err *e)
 static struct slot *put_take(struct emit *m, struct err *e)
 {
 	bool flushed = false;
+	int64_t from;
 
 	for (;;) {
 		if (cause_set(&m->cause))
@@ -156,7 +159,11 @@ static struct slot *put_take(struct emit *m, struct err *e)
 		}
 		if (m->closing && m->head == m->tail)
 			return NULL;
+		/* When nothing is asked for, nobody is waited for. */
+		from = m->head < m->tail ? time_mono() : 0;
 		pthread_cond_wait(&m->ready, &m->lock);
+		if (from)
+			adapt_waited(&m->adapt, time_mono() - from);
 	}
 }
 
@@ -337,6 +344,7 @@ int emit_start(struct emit *m, struct err *e)
 	pthread_cond_init(&m->ready, NULL);
 	tally_init(&m->tally, &m->hello);
 	m->told = time_mono();
+	adapt_init(&m->adapt);
 	m->worker = x_array(m->threads, sizeof(*m->worker));
 	if (slots_new(m, e) < 0)
 		return -1;

@@ -67,9 +67,9 @@ static bool slot_zero(const struct slot *s, const uint8_t *p)
 }
 
 /* Give the slot its compressed form; what does not shrink trades buffers. */
-static void slot_pack(struct emit *m, struct emit_reader *r, struct slot *s)
+static void slot_pack(int level, struct emit_reader *r, struct slot *s)
 {
-	size_t n = codec_pack(r->codec, m->how->level, r->plain, s->plain, s->own);
+	size_t n = codec_pack(r->codec, level, r->plain, s->plain, s->own);
 	uint8_t *p;
 
 	if (n) {
@@ -85,7 +85,8 @@ static void slot_pack(struct emit *m, struct emit_reader *r, struct slot *s)
 int emit_read(struct emit *m, struct emit_reader *r, struct slot *s, struct err *e)
 {
 	struct volume *v = m->disk[s->disk].vol;
-	bool pack = m->how->form == EMIT_ZSTD && (m->hello.codecs & 1u << CODEC_ZSTD);
+	int level = m->how->level == EMIT_LEVEL_AUTO ? adapt_level(&m->adapt) : m->how->level;
+	bool pack = m->how->form == EMIT_ZSTD && level && (m->hello.codecs & 1u << CODEC_ZSTD);
 	uint8_t *p;
 	int rc;
 
@@ -104,7 +105,7 @@ int emit_read(struct emit *m, struct emit_reader *r, struct slot *s, struct err 
 	s->codec = CODEC_RAW;
 	s->stored = s->plain;
 	if (pack)
-		slot_pack(m, r, s);
+		slot_pack(level, r, s);
 	s->data = s->spliced ? s->spliced : s->own;
 	return 0;
 }

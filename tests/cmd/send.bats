@@ -194,3 +194,30 @@ says() {
 	no_fault
 	one_line "dm-send: d.raw: read at" "Input/output error"
 }
+
+@test "compression that follows the link" {
+	yes "a line that is like the others" | head -c 24M >text.raw
+	exits 0 dm-send --compress zstd:auto --all text.raw
+	dm-send --compress zstd:auto --all text.raw | dm-write copy.raw >/dev/null
+	same text.raw copy.raw
+	# a line that is slow: what is sent last is small
+	dm-send --compress zstd:auto --all text.raw |
+		{ for _ in $(seq 40); do head -c 65536; sleep 0.02; done; cat; } | dm-json >slow.json
+	[ "$(jq -s 'map(select(.type == "chunk")) | last | .stored' slow.json)" -lt 100000 ]
+	exits 2 dm-send --compress zstd:fast --all text.raw
+}
+
+@test "what was compressed for the wire is stored as it came, and sent again so" {
+	yes "a line that is like the others" | head -c 4M >text.raw
+	dm-checkpoint init site
+	mkfifo acks
+	dm-changed a=text.raw | dm-describe | dm-window --acks acks |
+		dm-recv -- dm-send --compress zstd:7 a=text.raw | tee wire |
+		dm-write repo:site | dm-checkpoint commit --acks acks --workload w site
+	dm-recover site w | dm-send repo:site >out
+	stored() { dm-json -d <"$1" | jq -c 'select(.type == "chunk") | [.off, .codec, .stored, .data]' | sort; }
+	stored wire >one
+	stored out >two
+	[ "$(wc -l <one)" -eq 4 ]
+	same one two
+}

@@ -341,3 +341,30 @@ interrupted() {
 	same d.raw b.raw
 	exits 2 dm-window --have site </dev/null
 }
+
+@test "templates and clones cost references only, across disks and workloads" {
+	dm-checkpoint init site
+	image_random template.raw 8M
+	iterate_have() {
+		sh_exits 0 "dm-changed $2 | dm-describe --digest $2 | dm-window --acks acks --have site |
+			tee req | dm-recv -- dm-send $2 | tee wire | dm-write repo:site |
+			dm-checkpoint commit --acks acks --workload $1 site"
+	}
+	iterate_have first d=template.raw
+	before=$(dm-checkpoint stats --json site | jq .stored)
+	for i in 1 2 3; do
+		cp template.raw clone$i.raw
+		poke clone$i.raw $((i * 1048576)) 1000
+		iterate_have vm$i x=clone$i.raw
+		[ "$(dm-json <wire | jq -s 'map(select(.type == "chunk")) | length')" -eq 1 ]
+		[ "$(dm-json <wire | jq -s 'map(select(.type == "ref")) | length')" -eq 7 ]
+	done
+	dm-checkpoint stats --json site >stats
+	[ "$(jq .checkpoints stats)" -eq 4 ]
+	[ "$(jq .logical stats)" -eq $((4 * 8 * 1048576)) ]
+	[ "$(jq .unique stats)" -eq $((11 * 1048576)) ]
+	[ $(($(jq .stored stats) - before)) -lt 3300000 ]
+	[ "$(jq '.ratio > 2.8' stats)" = true ]
+	dm-recover site vm2 | dm-send repo:site | dm-write back.raw >/dev/null
+	same clone2.raw back.raw
+}
