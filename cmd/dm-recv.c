@@ -124,6 +124,7 @@ int main(int argc, char **argv)
 		confine();
 	r = workers ? workers_run(&w, &e) : filter_run(&f, &e);
 	commands_free(&w, lines.n);
+	free(lines.v);
 	sealing_free(&seal);
 	key_wipe(&key, sizeof key);
 	return r < 0 ? err_report(&e) : DM_OK;

@@ -1,5 +1,6 @@
 /* dm-window: ask for what is described, never more at once than the windows
  * allow.  dm-window(1) */
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -96,5 +97,7 @@ int main(int argc, char **argv)
 	o.unseal = seal.in;
 	window_run(&o, &e);
 	sealing_free(&seal);
+	free(limits.v);
+	free(shared.v);
 	return err_report(&e);
 }
