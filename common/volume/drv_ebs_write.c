@@ -219,25 +219,30 @@ static int wait_completed(struct ebs_target *t, struct err *e)
 	}
 }
 
+/* The root is a tag before the snapshot is complete: what fails until then is
+ * deleted, and a complete one always says what it holds. */
 int ebs_target_finalize(struct volume *v, const struct id *source_root, struct volume_final *f)
 {
 	struct ebs_target *t = v->priv;
 	struct err e = { 0 };
 	char root[80];
-	int rc = complete(t, &e);
+	int rc = 0;
 
-	if (rc == 0)
-		rc = wait_completed(t, &e);
-	if (rc == 0) {
-		t->completed = true;
-		f->point = x_strdup(t->snapshot);
-		f->stored = t->nput * t->block_size;
-	}
-	if (rc == 0 && source_root) {
+	if (source_root) {
 		id_format(t->algo, source_root, root);
-		f->has_root = true;
-		f->root = *source_root;
 		rc = ebs_snapshot_tag(&t->api, t->snapshot, EBS_TAG_ROOT, root, &e);
 	}
-	return rc < 0 ? ebs_failed(v, &e) : 0;
+	if (rc == 0)
+		rc = complete(t, &e);
+	if (rc == 0)
+		rc = wait_completed(t, &e);
+	if (rc < 0)
+		return ebs_failed(v, &e);
+	t->completed = true;
+	f->point = x_strdup(t->snapshot);
+	f->stored = t->nput * t->block_size;
+	f->has_root = source_root != NULL;
+	if (source_root)
+		f->root = *source_root;
+	return 0;
 }
