@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <time.h>
 
+#include "base/jitter.h"
 #include "base/timefmt.h"
 #include "http/retry.h"
 
@@ -31,7 +31,6 @@ struct http_client {
 	double rate;
 	int64_t next;			/* no request before, ns of the monotonic clock */
 	struct retry_budget budget;
-	uint64_t random;
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -57,8 +56,6 @@ struct http_client *http_client_new(unsigned limit, double rate, struct err *e)
 	retry_budget_init(&c->budget);
 	c->limit = limit;
 	c->rate = rate;
-	if (getrandom(&c->random, sizeof(c->random), 0) < 0)
-		c->random = (uint64_t)time_now();
 	return c;
 }
 
@@ -329,18 +326,6 @@ out:
 	return cls;
 }
 
-static uint64_t next_random(struct http_client *c)
-{
-	uint64_t z;
-
-	pthread_mutex_lock(&c->lock);
-	z = c->random += 0x9e3779b97f4a7c15u;	/* splitmix64 */
-	pthread_mutex_unlock(&c->lock);
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
 /* The URL without its query, which may hold tokens. */
 static int failed(struct err *e, const struct http_request *q, enum err_class cls, const char *why)
 {
@@ -372,7 +357,7 @@ int http_do(struct http_client *c, const struct http_request *q, struct http_rep
 			return failed(e, q, cls, o.why);
 		if (!o.early && !retry_budget_take(&c->budget, cls))
 			return failed(e, q, cls, o.why);
-		wait = o.sign ? 0 : retry_wait(&prev, next_random(c));
+		wait = prev = o.sign ? 0 : jitter_next(prev);
 		if (time_mono() + wait >= end)
 			return failed(e, q, cls, o.why);
 		sleep_until(time_mono() + wait);

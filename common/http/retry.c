@@ -1,8 +1,6 @@
 #include "http/retry.h"
 
 #define TOKENS 500
-#define WAIT_MIN 50000000ll
-#define WAIT_MAX 20000000000ll
 
 void retry_budget_init(struct retry_budget *b)
 {
@@ -34,13 +32,4 @@ void retry_budget_give(struct retry_budget *b)
 	if (b->tokens < TOKENS)
 		b->tokens++;
 	pthread_mutex_unlock(&b->lock);
-}
-
-int64_t retry_wait(int64_t *prev, uint64_t random)
-{
-	int64_t top = *prev > WAIT_MIN ? 3 * *prev : 3 * WAIT_MIN;
-	int64_t wait = WAIT_MIN + (int64_t)(random % (uint64_t)(top - WAIT_MIN + 1));
-
-	*prev = wait < WAIT_MAX ? wait : WAIT_MAX;
-	return *prev;
 }

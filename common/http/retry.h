@@ -1,6 +1,5 @@
-/* How often and when to try again: a budget that many requests share, and
- * waits with decorrelated jitter ("Exponential Backoff And Jitter", AWS
- * Architecture Blog): min(20 s, U(50 ms, 3 * previous)). */
+/* How often to try again: a budget that many requests share.  When is
+ * base/jitter.h's. */
 #ifndef DM_HTTP_RETRY_H
 #define DM_HTTP_RETRY_H
 
@@ -21,8 +20,5 @@ void retry_budget_destroy(struct retry_budget *b);
 /* Take what a failure of this class costs; false when there is too little. */
 bool retry_budget_take(struct retry_budget *b, enum err_class cls);
 void retry_budget_give(struct retry_budget *b);
-
-/* Nanoseconds to wait after a wait of *prev (0: the first), which it becomes. */
-int64_t retry_wait(int64_t *prev, uint64_t random);
 
 #endif

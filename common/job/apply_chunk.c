@@ -158,19 +158,6 @@ static int put_ref(struct apply *a, struct apply_job *j, struct err *e)
 	return rc < 0 ? volume_error(v, e) : rc;
 }
 
-static int nak(struct apply *a, struct apply_job *j, struct err *e)
-{
-	struct nak n = { .index = j->c.en.index, .cls = CLASS_PERMANENT, .again = 1 };
-	struct frame_out *o = acks_begin(a->acks);
-	int rc = 0;
-
-	if (o) {
-		rc = nak_put(o, j->disk, j->epoch, &n, e);
-		acks_end(a->acks);
-	}
-	return rc;
-}
-
 /* WRITTEN, and the books that END is made from. */
 static int acknowledge(struct apply *a, struct apply_job *j, uint8_t how, int64_t since,
     const struct volume_chunk *v, struct err *e)
@@ -218,7 +205,8 @@ int apply_do(struct apply *a, struct apply_worker *w, struct apply_job *j, struc
 		how = HOW_REF;
 		rc = put_ref(a, j, e);
 		if (rc == 0)
-			return nak(a, j, e) < 0 ? -1 : 1;
+			return apply_nak(a, j, &(struct nak){ .index = j->c.en.index, .cls = CLASS_PERMANENT,
+			    .again = 1 }, e) < 0 ? -1 : 1;
 		break;
 	}
 	return rc < 0 ? -1 : acknowledge(a, j, how, since, &v, e);

@@ -91,9 +91,10 @@ int apply_stop(struct apply *a, bool whole, struct err *e);
 /* ---- apply_retry.c ---- */
 struct apply_patience {
 	int64_t since;
-	uint32_t pause;		/* the last, milliseconds */
+	int64_t pause;		/* the last, ns */
 };
 void apply_patience(struct apply_patience *p);
+int apply_nak(struct apply *a, const struct apply_job *j, const struct nak *n, struct err *e);
 /* What a write gave: 1 make it again, a pause has passed and the window knows;
  * 0 it is as it is; -1 with *e when meanwhile something failed. */
 int apply_again(struct apply *a, const struct apply_job *j, struct apply_patience *p, int rc,

@@ -2,15 +2,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/jitter.h"
 #include "base/fdio.h"
 #include "job/workers_impl.h"
 
-#define BACKOFF_MIN (50 * MILLISECOND)
-#define BACKOFF_MAX (20 * SECOND)
 #define LINGER_MS 200		/* for a worker that is about to exit */
 
 /* What is asked for is said once nobody else can read it. */
@@ -113,18 +111,9 @@ static void stats_retire(struct worker *w)
 	memset(w->stat, 0, w->all->hello.ndisks * sizeof *w->stat);
 }
 
-/* min(20 s, a random time from 50 ms to three times the last). */
 static void backoff_set(struct worker *w)
 {
-	int64_t span = 3 * w->backoff - BACKOFF_MIN;
-	uint32_t dice = 0;
-
-	if (getrandom(&dice, sizeof dice, GRND_NONBLOCK) < 0)
-		dice = (uint32_t)time_mono();
-	if (span < BACKOFF_MIN)
-		span = BACKOFF_MIN;
-	w->backoff = (int64_t)min64((uint64_t)(BACKOFF_MIN + span / 1000 * (dice % 1000)),
-	    BACKOFF_MAX);
+	w->backoff = jitter_next(w->backoff);
 	w->restart_at = time_mono() + w->backoff;
 }
 
