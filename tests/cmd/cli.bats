@@ -7,7 +7,7 @@ teardown() { dm_teardown; }
 
 programs="dm-changed dm-describe dm-window dm-send dm-recv dm-write dm-checkpoint dm-recover dm-json dm-point-qemu"
 scripts="dm-failover dm-move dm-point-libvirt dm-prep dm-replicate dm-restore dm-serve dm-shell"
-providers="dm-provider-libvirt dm-provider-qemu"	# one page for all: dm-provider(7)
+providers="dm-provider-libvirt dm-provider-qemu"
 
 @test "--help tells how, and that is no error" {
 	for p in $programs $scripts $providers; do
@@ -128,7 +128,7 @@ on_terminal() {
 }
 
 @test "every page of a program has its synopsis, exit status and examples" {
-	for p in $programs $scripts; do
+	for p in $programs $scripts $providers; do
 		for s in SYNOPSIS DESCRIPTION 'EXIT STATUS' EXAMPLES; do
 			grep -q "^\.Sh $s" "$DM_TOP/man/$p.1" || die "$p.1: no $s"
 		done
@@ -136,7 +136,7 @@ on_terminal() {
 }
 
 @test "every option of --help is described in its page" {
-	for p in $programs $scripts; do
+	for p in $programs $scripts $providers; do
 		"$p" --help | grep -oE '^ +(-[a-z], +)?--[a-z-]+' | sed 's/.* //' | sort -u >help.opts
 		grep -oE 'Fl -[a-z-]+' "$DM_TOP/man/$p.1" | sed 's/^Fl -/--/' | sort -u >page.opts
 		comm -23 help.opts page.opts | grep -vxE -- '--(help|version)' >missing || :

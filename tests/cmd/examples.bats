@@ -119,6 +119,14 @@ run_examples() {
 	run_examples dm-failover.1
 }
 
+@test "dm-provider-qemu.1" {
+	run_examples dm-provider-qemu.1
+}
+
+@test "dm-provider-libvirt.1" {
+	run_examples dm-provider-libvirt.1
+}
+
 @test "dm-provider.7" {
 	run_examples dm-provider.7
 }
