@@ -234,11 +234,12 @@ change() {
 	both_back 1 a.raw b.raw
 }
 
-# gated: dm-changed waits until open_gate, so that the pipeline stands still.
+# gated: dm-changed waits until open_gate, so that the pipeline stands still;
+# the file `waiting' says that it does.
 gated() {
 	mkdir -p .bin
-	rm -f gate
-	printf '#!/bin/sh\nuntil [ -e %q/gate ]; do sleep 0.02; done\nexec %q "$@"\n' "$T" "$DM_BUILD/bin/dm-changed" >.bin/dm-changed
+	rm -f gate waiting
+	printf '#!/bin/sh\n: >%q/waiting\nuntil [ -e %q/gate ]; do sleep 0.02; done\nexec %q "$@"\n' "$T" "$T" "$DM_BUILD/bin/dm-changed" >.bin/dm-changed
 	chmod +x .bin/dm-changed
 }
 open_gate() {
@@ -268,6 +269,7 @@ open_gate() {
 		before=$(checkpoints site w)
 		gated
 		background "PATH=$T/.bin:\$PATH; exec dm-replicate --now plan.json"
+		wait_for test -e waiting
 		wait_for kill_one $victim
 		open_gate
 		code=0
@@ -279,6 +281,19 @@ open_gate() {
 		replicated --now
 		both_back latest a.raw b.raw
 	done
+}
+
+@test "killed while it looks at the catalog: said, and code 4" {
+	plan
+	replicated
+	mkdir .bin
+	printf '#!/bin/sh\nkill -KILL $$\n' >.bin/dm-checkpoint
+	chmod +x .bin/dm-checkpoint
+	PATH=$T/.bin:$PATH run dm-replicate --now plan.json
+	[ "$status" -eq 4 ]
+	[[ $output == *"dm-checkpoint: killed by signal 9"* ]]
+	rm .bin/dm-checkpoint
+	replicated --now
 }
 
 @test "a terminated call ends its pipeline and the next one goes on" {
