@@ -237,7 +237,7 @@ static int window_wait(struct window *w, struct events *ev)
 		return 0;
 	left = left / 1000000 + 1;
 	left = left > 1000 ? 1000 : left;
-	due = w->schedule ? (window_share_due(w) - window_clock(w)) / 1000000 + 1 : left;
+	due = w->schedule && !w->end_sent ? (window_share_due(w) - window_clock(w)) / 1000000 + 1 : left;
 	if (due < left)
 		left = due > 0 ? due : 0;
 	if (poll(p, 3, (int)left) < 0)

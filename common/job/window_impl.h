@@ -50,6 +50,7 @@ struct window {
 	bool end_sent, abort_sent;
 	int64_t wall;		/* of the wall's clock, what the monotonic one lacks */
 	int64_t moved;		/* when any byte last came or went */
+	int64_t turned;		/* the last turn of the shares, by window_clock */
 	int64_t ended_at;	/* when the input's END came */
 	int64_t leave_at;	/* when waiting is over, 0: not yet decided */
 

@@ -3,6 +3,8 @@
 #include "job/window_impl.h"
 
 #define SECOND 1000000000ll
+/* How soon a clock that has passed is looked at again. */
+#define IDLE_TURN 10000000ll
 
 static int limits_take(struct pace *p, const char **text, size_t n, struct err *e)
 {
@@ -119,6 +121,7 @@ int window_share_turn(struct window *w, struct err *e)
 	struct law_node *n = schedule_node(w->schedule);
 	size_t npeers = 0;
 
+	w->turned = now;
 	if (w->budget && now >= schedule_due(w->schedule)) {
 		peer = budget_peers(w->budget, &npeers);
 		n->summons = budget_summons(w->budget, n->summons);
@@ -135,5 +138,8 @@ int64_t window_share_due(const struct window *w)
 	int64_t due = schedule_due(w->schedule), other;
 
 	other = w->budget ? budget_due(w->budget) : due;
-	return other < due ? other : due;
+	due = other < due ? other : due;
+	/* What was due at the last turn and is not done waits for a request to
+	 * come back, and that wakes us: a clock that has passed must not. */
+	return due > w->turned ? due : w->turned + IDLE_TURN;
 }

@@ -90,3 +90,14 @@ put() {
 	cmp a.raw b.raw
 	[ "$(wc -l <dm-send.pid)" -ge 3 ]
 }
+
+@test "dm-window sleeps while the target takes its time over the end" {
+	image_random a.raw 3M
+	dm-changed a=a.raw | dm-describe |
+		{ TIMEFORMAT='%R %U %S'; time dm-window --acks acks; } 2>spent |
+		dm-send a=a.raw | dm-write --acks acks "a=fault+file:b.raw?delay=700" >/dev/null
+	cmp a.raw b.raw
+	# Open, write, flush and finalize take as long: seconds, all but none of
+	# them of the processor.
+	awk '{ exit !($1 > 1.4 && $2 + $3 < $1 / 4) }' spent || die "$(cat spent)"
+}
