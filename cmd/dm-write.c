@@ -14,7 +14,7 @@
 #include "stream/record.h"
 
 struct args {
-	const char *acks, *key;
+	const char *acks, *key, *site;
 	uint64_t threads;
 	bool force, verify_base, progress, json;
 	char **target;
@@ -30,6 +30,8 @@ static void args_parse(struct args *a, int argc, char **argv)
 		  "put acks into the FIFO PATH instead of standard output (-)", 0, 0 },
 		{ "threads", 'j', OPT_U64, &a->threads, "N",
 		  "decode, verify and write with N threads (default: one per CPU, or what the targets want)", 1, APPLY_THREADS_MAX },
+		{ "site", 0, OPT_STR, &a->site, "DIR",
+		  "keep the ids of what is written, and what is durable, in this site", 0, 0 },
 		{ "force", 'f', OPT_FLAG, &a->force, NULL,
 		  "write to a target that looks mounted, in use or foreign", 0, 0 },
 		{ "verify-base", 0, OPT_FLAG, &a->verify_base, NULL,
@@ -143,6 +145,7 @@ int main(int argc, char **argv)
 	fd_startup();
 	args_parse(&a, argc, argv);
 	how.threads = (unsigned)a.threads;
+	how.site = a.site;
 	how.force = a.force;
 	how.verify_base = a.verify_base;
 	how.progress = a.progress ? progress_new("dm-write", true) : NULL;

@@ -101,6 +101,17 @@ void id_chunk(int algo, const struct id *leaf, unsigned n, struct id *out)
 		hash(algo, KIND_CHUNK, leaf, (size_t)n * ID_LEN, out);
 }
 
+void id_chunk_unknown(int algo, uint32_t chunk_size, uint32_t len, struct id *leaf, struct id *out)
+{
+	struct id own[LEAVES_MAX];
+	unsigned n = leaf_count(chunk_size, len);
+
+	if (!leaf)
+		leaf = own;
+	memset(leaf, 0xff, n * sizeof(*leaf));
+	id_chunk(algo, leaf, n, out);
+}
+
 void id_content(int algo, uint32_t chunk_size, const void *p, uint32_t len,
     struct id *leaf, struct id *out)
 {

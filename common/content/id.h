@@ -58,6 +58,17 @@ void id_chunk(int algo, const struct id *leaf, unsigned n, struct id *out);
 /* A chunk from its bytes; leaf[], when not NULL, gets leaf_count() ids. */
 void id_content(int algo, uint32_t chunk_size, const void *p, uint32_t len,
     struct id *leaf, struct id *out);
+/* Content that is not known has leaves of this id, which no content has; the id
+ * of such a chunk is made of theirs, and equals no other either. */
+static inline bool id_unknown(const struct id *leaf)
+{
+	uint64_t w[4];
+
+	memcpy(w, leaf->b, ID_LEN);
+	return (w[0] & w[1] & w[2] & w[3]) == UINT64_MAX;
+}
+/* A chunk of len bytes that is not known; leaf[] as id_content. */
+void id_chunk_unknown(int algo, uint32_t chunk_size, uint32_t len, struct id *leaf, struct id *out);
 /* A tree node from NODE_WAYS children; missing ones are zero ids. */
 void id_node(int algo, const struct id child[NODE_WAYS], struct id *out);
 /* The identity of a whole disk: over format version, algorithm, chunk size,

@@ -45,11 +45,31 @@ static int open_disk(struct apply *a, uint32_t i, const struct disk_table *t, st
 		    "(%s=VOLUME would be one)", r->name, r->name);
 	if (volume_open(&a->disk[i].vol, arg->uri, &how, e) < 0)
 		return -1;
-	a->disk[i].wants_ids = volume_wants_ids(a->disk[i].vol);
+	a->disk[i].wants_ids = volume_wants_ids(a->disk[i].vol) || a->ids;
 	a->threads = (unsigned)min64(max64(a->threads, volume_calls(a->disk[i].vol)), APPLY_THREADS_MAX);
 	if (!volume_unproved(a->disk[i].vol))
 		return 0;
 	return verify_base(a->disk[i].vol, &a->hello, &a->hello.disk[i], e);
+}
+
+/* Targets that are a repository keep their ids; those of all others go to the
+ * site. */
+static int open_ids(struct apply *a, struct err *e)
+{
+	uint32_t keep = 0;
+
+	for (uint32_t i = 0; a->how->site && i < a->hello.ndisks; i++) {
+		const struct volume_arg *arg = grants_find(a->how->targets, &a->hello, i);
+
+		keep += arg && volume_keeps_ids(arg->uri);
+	}
+	if (!a->how->site || keep == a->hello.ndisks)
+		return 0;
+	if (keep)
+		return err_set(e, DM_USAGE, "--site: some of the targets are in a repository, which keeps "
+		    "ids itself; all disks of an iteration go there, or none");
+	a->ids = idtree_open(a->how->site, &a->hello, e);
+	return a->ids ? 0 : -1;
 }
 
 static int open_all(struct apply *a, struct err *e)
@@ -66,6 +86,8 @@ static int open_all(struct apply *a, struct err *e)
 	if (unused)
 		return err_set(e, DM_USAGE, "target %s: the stream has no disk of that name", unused);
 	a->disk = x_array(a->hello.ndisks, sizeof(*a->disk));
+	if (open_ids(a, e) < 0)
+		return -1;
 	a->threads = 1;
 	row = x_array(a->hello.ndisks, sizeof(*row));
 	rows_make(&a->hello, row);
@@ -90,6 +112,7 @@ static void close_all(struct apply *a)
 		free(a->disk[i].point);
 	}
 	free(a->disk);
+	idtree_close(a->ids);
 	volume_group_free(a->group);
 	taken_free(&a->taken);
 	hello_free(&a->hello);
@@ -222,24 +245,61 @@ static int take_all(struct apply *a, struct frame_in *in, int in_fd, struct err 
 
 /* ---- the end ---- */
 
+static int not_as_read(const struct apply *a, uint32_t i, struct err *e)
+{
+	return err_set(e, DM_NO, "disk %s: what was written is not what the source read: "
+	    "their roots differ", a->hello.disk[i].name);
+}
+
+/* What is known of a disk's new state. */
+struct outcome {
+	bool has_root, has_tree;
+	struct id root, tree;	/* tree: of ids, perhaps not all known */
+};
+
+static int outcome(struct apply *a, uint32_t i, struct outcome *o, struct err *e)
+{
+	const struct apply_disk *d = &a->disk[i];
+	bool partial;
+
+	*o = (struct outcome){ .has_root = d->has_root, .root = d->root, .has_tree = a->ids };
+	if (!a->ids)
+		return 0;
+	if (idtree_root(a->ids, i, d->vol, &o->tree, &partial, e) < 0)
+		return -1;
+	if (partial)
+		return 0;
+	if (d->has_root && !id_equal(&o->tree, &d->root))
+		return not_as_read(a, i, e);
+	o->has_root = true;
+	o->root = o->tree;
+	return 0;
+}
+
 static int finalize_disk(struct apply *a, uint32_t i, struct final *x, struct err *e)
 {
 	struct apply_disk *d = &a->disk[i];
 	struct volume_final f = {0};
+	struct outcome o;
 	int rc;
 
+	if (outcome(a, i, &o, e) < 0)
+		return -1;
 	rc = volume_finalize(d->vol, d->point ? d->point : a->hello.disk[i].target_point,
-	    d->has_root ? &d->root : NULL, &f);
+	    o.has_root ? &o.root : o.has_tree ? &o.tree : NULL, &f);
 	if (rc < 0)
 		return volume_error(d->vol, e);
+	if (o.has_tree) {	/* one that is partial is no proof */
+		f.has_root = o.has_root;
+		f.root = o.root;
+	}
 	*x = (struct final){
 		.side = SIDE_TARGET, .flags = f.has_root ? FINAL_ROOT : 0, .root = f.root,
 		.stored = f.stored ? f.stored : d->added, .point = f.point ? f.point : x_strdup(""),
 	};
 	if (f.has_root && d->has_root && !id_equal(&f.root, &d->root))
-		return err_set(e, DM_NO, "disk %s: what was written is not what the source read: "
-		    "their roots differ", a->hello.disk[i].name);
-	return 0;
+		return not_as_read(a, i, e);
+	return a->ids ? idtree_final(a->ids, i, &o.tree, e) : 0;
 }
 
 static int say_final(struct apply *a, uint32_t i, const struct final *x, struct err *e)

@@ -17,6 +17,7 @@
 struct apply_how {
 	const struct grants *targets;
 	unsigned threads;	/* 1 to APPLY_THREADS_MAX; 0: as the volumes want */
+	const char *site;	/* keeps the ids of targets that do not; or NULL */
 	bool force;		/* write to what looks mounted or foreign */
 	bool verify_base;	/* read targets that nothing proves to hold the base */
 	struct progress *progress;	/* or NULL */

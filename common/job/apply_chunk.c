@@ -13,13 +13,16 @@ int apply_worker_init(struct apply_worker *w, const struct apply *a, struct err 
 	if (!w->codec)
 		return err_set(e, DM_ENV, "out of memory");
 	w->plain = x_pages(a->hello.chunk_size, e);
-	return w->plain ? 0 : -1;
+	if (w->plain && a->ids)
+		w->again = x_pages(leaf_size(a->hello.chunk_size), e);
+	return w->plain && (w->again || !a->ids) ? 0 : -1;
 }
 
 void apply_worker_free(struct apply_worker *w)
 {
 	codec_free(w->codec);
 	free(w->plain);
+	free(w->again);
 }
 
 static const char *disk_name(const struct apply *a, const struct apply_job *j)
@@ -98,7 +101,12 @@ static int put_chunk(struct apply *a, struct apply_worker *w, struct apply_job *
 	v->id = NULL;	/* it was ours */
 	if (again < 0)
 		return -1;
-	return rc < 0 ? volume_error(d->vol, e) : 0;
+	if (rc < 0)
+		return volume_error(d->vol, e);
+	if (!a->ids)
+		return 0;
+	return whole ? idtree_whole(a->ids, j->disk, v->off, v->len, w->leaf, e) :
+	    idtree_patched(a->ids, j->disk, d->vol, v, w->again, e);
 }
 
 /* Zero needs an entry that says something about all of the chunk. */
@@ -119,7 +127,9 @@ static int put_zero(struct apply *a, struct apply_job *j, struct err *e)
 	} while (again > 0);
 	if (again < 0)
 		return -1;
-	return rc < 0 ? volume_error(v, e) : 0;
+	if (rc < 0)
+		return volume_error(v, e);
+	return a->ids ? idtree_zero(a->ids, j->disk, en->off, en->len, e) : 0;
 }
 
 /* Does the target really hold what an interrupted iteration is said to have

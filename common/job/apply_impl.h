@@ -11,6 +11,7 @@
 
 #include "content/codec.h"
 #include "job/apply.h"
+#include "job/idtree.h"
 #include "job/taken.h"
 #include "volume/volume.h"
 
@@ -50,6 +51,7 @@ struct apply {
 	struct cause *cause;
 	struct apply_disk *disk;
 	struct volume_group *group;
+	struct idtree *ids;		/* of targets that keep none; or NULL */
 	struct taken taken;		/* what came */
 
 	pthread_mutex_t lock;
@@ -105,6 +107,7 @@ struct apply_worker {
 	struct codec_ctx *codec;
 	uint8_t *plain;			/* chunk size bytes */
 	struct id leaf[LEAVES_MAX];
+	uint8_t *again;			/* with a->ids: a leaf that is read back */
 };
 int apply_worker_init(struct apply_worker *w, const struct apply *a, struct err *e);
 void apply_worker_free(struct apply_worker *w);

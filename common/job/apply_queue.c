@@ -201,7 +201,12 @@ static void flush_done(struct apply *a, uint32_t upto)
 
 static int flush_group(struct apply *a, uint32_t epoch, struct err *e)
 {
-	return volume_group_flush(a->group, epoch) < 0 ? volume_group_error(a->group, e) : 0;
+	/* Their ids are kept when they are durable, and no others. */
+	if (a->ids && idtree_cut(a->ids, e) < 0)
+		return -1;
+	if (volume_group_flush(a->group, epoch) < 0)
+		return volume_group_error(a->group, e);
+	return a->ids ? idtree_keep(a->ids, epoch, e) : 0;
 }
 
 static void *flusher_main(void *arg)

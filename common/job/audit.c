@@ -79,7 +79,7 @@ static void audit_run(struct lane_job *lj)
 	else if (idfile_get(j->ids, j->off / step, known, n, &j->err) == 0)
 		id_content(j->ids->algo, j->ids->chunk_size, p, j->len, leaf, &id);
 	for (unsigned i = 0; !j->err.code && i < n; i++)
-		if (!id_equal(&known[i], &leaf[i]))
+		if (!id_unknown(&known[i]) && !id_equal(&known[i], &leaf[i]))
 			err_set(&j->err, DM_NO, "disk %s: the audit found a change at %llu where the tracker "
 			    "knows of none: do not trust it, scan (--against) or send all (full)", j->disk,
 			    (unsigned long long)(j->off + (uint64_t)i * step));

@@ -5,11 +5,12 @@
 #include "base/bytes.h"
 #include "base/opt.h"
 #include "job/checkpoint.h"
+#include "job/verify_outside.h"
 #include "repo/index.h"
 #include "repo/stats.h"
 #include "repo/verify.h"
 
-static const char *const type_name[] = { "?", "chunk", "overlay", "node", "root" };
+static const char *const type_name[] = { "?", "chunk", "overlay", "node", "root", "leaves" };
 
 static json_t *damage_json(const struct verify_damage *d, int algo)
 {
@@ -17,7 +18,7 @@ static json_t *damage_json(const struct verify_damage *d, int algo)
 
 	hex_put(pack, d->pack, PACK_ID);
 	return json_pack("{s:s, s:s, s:s, s:I, s:s}", "id", id_format(algo, &d->id, id),
-	    "type", d->type <= REC_ROOT ? type_name[d->type] : "?", "pack", pack,
+	    "type", d->type < REC_TYPES ? type_name[d->type] : "?", "pack", pack,
 	    "offset", (json_int_t)d->off, "why", d->why);
 }
 
@@ -31,11 +32,11 @@ static int verify_json(const struct verify_report *r, int algo, struct err *e)
 		json_array_append_new(loss, json_pack("{s:s, s:I, s:s, s:s}",
 		    "workload", r->loss[i].workload, "seq", (json_int_t)r->loss[i].seq,
 		    "disk", r->loss[i].disk, "why", r->loss[i].why));
-	return checkpoint_print(json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+	return checkpoint_print(json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
 	    "ok", r->ndamage == 0 && r->nloss == 0, "locked", r->locked,
 	    "packs", (json_int_t)r->packs, "records", (json_int_t)r->records,
 	    "bytes", (json_int_t)r->bytes, "checkpoints", (json_int_t)r->checkpoints,
-	    "outside", (json_int_t)r->outside, "damaged", damage, "affected", loss), e);
+	    "outside", (json_int_t)r->outside, "reread", (json_int_t)r->reread, "damaged", damage, "affected", loss), e);
 }
 
 static int verify_text(const struct verify_report *r, int algo, struct err *e)
@@ -47,7 +48,7 @@ static int verify_text(const struct verify_report *r, int algo, struct err *e)
 
 		hex_put(pack, d->pack, PACK_ID);
 		printf("damaged: %s %s in pack %s at %u\n",
-		    d->type <= REC_ROOT ? type_name[d->type] : "record",
+		    d->type < REC_TYPES ? type_name[d->type] : "record",
 		    id_format(algo, &d->id, id), pack, d->off);
 	}
 	for (size_t i = 0; i < r->nloss; i++)
@@ -60,6 +61,9 @@ static int verify_text(const struct verify_report *r, int algo, struct err *e)
 	if (r->locked)
 		printf("encrypted, and no key was given: stored bytes were compared with their checks, "
 		    "checkpoints not looked at\n");
+	if (r->reread)
+		printf("%llu disks outside of the chunk store were read back\n",
+		    (unsigned long long)r->reread);
 	if (r->outside)
 		printf("%llu disks are not in the chunk store and were not read\n",
 		    (unsigned long long)r->outside);
@@ -91,6 +95,8 @@ int checkpoint_verify_main(int argc, char **argv, struct err *e)
 		return -1;
 	line = progress_new("verify", progress);
 	rc = verify_run(s, line, &r, e);
+	if (rc == 0)
+		rc = verify_outside(s, line, &r, e);
 	progress_end(line);
 	if (rc == 0)
 		rc = json ? verify_json(&r, s->algo, e) : verify_text(&r, s->algo, e);
@@ -114,7 +120,7 @@ static int stats_json(const struct store_stats *st, struct err *e)
 {
 	json_t *types = json_object();
 
-	for (int t = REC_CHUNK; t <= REC_ROOT; t++)
+	for (int t = REC_CHUNK; t < REC_TYPES; t++)
 		json_object_set_new(types, type_name[t], json_pack("{s:I, s:I, s:I}",
 		    "records", (json_int_t)st->type[t].records,
 		    "stored", (json_int_t)st->type[t].stored,
@@ -139,7 +145,7 @@ static int stats_text(const struct store_stats *st, struct err *e)
 		    (unsigned long long)st->disks, size_format(st->unique, b),
 		    size_format(st->pack_bytes, c), (double)st->logical / (double)st->pack_bytes);
 	printf("%-8s  %10s  %10s  %10s\n", "TYPE", "RECORDS", "STORED", "PLAIN");
-	for (int t = REC_CHUNK; t <= REC_ROOT; t++)
+	for (int t = REC_CHUNK; t < REC_TYPES; t++)
 		printf("%-8s  %10llu  %10s  %10s\n", type_name[t],
 		    (unsigned long long)st->type[t].records, size_format(st->type[t].stored, a),
 		    size_format(st->type[t].plain, b));

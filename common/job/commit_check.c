@@ -18,8 +18,9 @@ static bool has_base(const struct disk *d)
 
 static bool is_base(const struct disk *d, const struct checkpoint_disk *is)
 {
-	if ((d->flags & DF_BASE_ROOT) && is->has_root)
-		return id_equal(&d->base_root, &is->root);
+	if ((d->flags & DF_BASE_ROOT) && (is->has_root || is->has_tree))
+		return (is->has_root && id_equal(&d->base_root, &is->root)) ||
+		    (is->has_tree && id_equal(&d->base_root, &is->tree));
 	return *d->base_point && !strcmp(d->base_point, is->source_point);
 }
 

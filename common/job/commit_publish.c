@@ -18,7 +18,41 @@ static const struct id *known_root(const struct commit *c, const char *disk)
 {
 	const struct checkpoint_disk *d = c->latest ? checkpoint_disk(c->latest, disk) : NULL;
 
-	return d && d->has_root && !d->partial && !strncmp(d->point, "root:", 5) ? &d->root : NULL;
+	return d && checkpoint_disk_stored(d) && !d->partial ? &d->root : NULL;
+}
+
+static const struct id *known_tree(const struct commit *c, const char *disk)
+{
+	const struct checkpoint_disk *d = c->latest ? checkpoint_disk(c->latest, disk) : NULL;
+
+	return d && d->has_tree ? &d->tree : NULL;
+}
+
+/* The tree of ids that dm-write left for a disk whose content is elsewhere. */
+static const struct id *tree_left(const struct commit *c, uint32_t i)
+{
+	for (size_t k = 0; c->session && c->session->outside && k < c->session->ndisks; k++) {
+		const struct session_disk *d = &c->session->disk[k];
+
+		if (!strcmp(d->name, c->hello.disk[i].name))
+			return d->has_final ? &d->final : NULL;
+	}
+	return NULL;
+}
+
+/* The session as its writer left it. */
+static int join_again(struct commit *c, struct err *e)
+{
+	struct session *before = c->session;
+
+	if (!before || !before->outside)
+		return 0;
+	if (commit_join(c, e)) {
+		c->session = before;
+		return -1;
+	}
+	session_close(before);
+	return 0;
 }
 
 /* Every chunk and node of what goes into the record must be there; the
@@ -26,20 +60,25 @@ static const struct id *known_root(const struct commit *c, const char *disk)
 static int check_store(struct commit *c, struct err *e)
 {
 	struct tree_check *check = NULL;
-	int rc = 0;
+	int rc = join_again(c, e);
 
 	for (uint32_t i = 0; rc == 0 && i < c->hello.ndisks; i++) {
 		const struct final *f = commit_final(c, i, SIDE_TARGET);
+		const struct id *tree = tree_left(c, i);
+		bool stored = commit_in_store(f);
 
-		if (!commit_in_store(f))
+		if (!stored && !tree)
 			continue;
 		if (!c->session && commit_join(c, e))
 			return err_prefix(e, "disk %s is in a chunk store, but not through a session "
 			    "of %s", c->hello.disk[i].name, c->site->path);
 		if (!check)
 			check = tree_check_new(c->site, e);
-		rc = check ? tree_check_root(check, &f->root,
-		    known_root(c, c->hello.disk[i].name), e) : -1;
+		if (check)
+			rc = stored ? tree_check_root(check, &f->root, known_root(c, c->hello.disk[i].name), e) :
+			    tree_check_ids(check, tree, known_tree(c, c->hello.disk[i].name), e);
+		else
+			rc = -1;
 		if (rc && e->code == DM_BAD)
 			e->code = DM_NO;	/* not the acks are wrong, but what they tell of */
 		if (rc)
@@ -54,6 +93,7 @@ static void fill_disk(const struct commit *c, uint32_t i, struct checkpoint_disk
 	const struct disk *d = &c->hello.disk[i];
 	const struct final *source = commit_final(c, i, SIDE_SOURCE);
 	const struct final *target = commit_final(c, i, SIDE_TARGET);
+	const struct id *tree = commit_in_store(target) ? NULL : tree_left(c, i);
 	bool from_source = source && *source->point;
 
 	out->name = x_strdup(d->name);
@@ -62,6 +102,11 @@ static void fill_disk(const struct commit *c, uint32_t i, struct checkpoint_disk
 	out->has_root = target->flags & FINAL_ROOT;
 	out->partial = target->flags & FINAL_PARTIAL;
 	out->root = target->root;
+	out->has_tree = tree;
+	if (tree) {
+		out->tree = *tree;
+		out->partial = !out->has_root || !id_equal(&out->root, tree);
+	}
 	out->point = x_strdup(target->point);
 	out->source_point = x_strdup(from_source ? source->point : d->target_point);
 	out->changed = c->disk[i].changed;

@@ -161,8 +161,7 @@ void portable_sum(struct buf *sums, const char *name, const void *p, size_t len)
 static int check(const struct export *x, struct err *e)
 {
 	for (size_t i = 0; i < x->c->ndisks; i++)
-		if (!x->c->disk[i].has_root || x->c->disk[i].partial ||
-		    strncmp(x->c->disk[i].point, "root:", 5))
+		if (!checkpoint_disk_stored(&x->c->disk[i]) || x->c->disk[i].partial)
 			return err_set(e, DM_NO, "disk %s of this checkpoint is not in the chunk store",
 			    x->c->disk[i].name);
 	return 0;

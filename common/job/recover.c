@@ -17,6 +17,7 @@
 
 struct walk {
 	const struct checkpoint_disk *disk;
+	struct id root;			/* of its tree */
 	struct tree *now, *base;	/* base NULL: everything is emitted */
 	uint64_t chunks;		/* of the disk */
 	uint64_t next;			/* first one not looked at */
@@ -61,6 +62,18 @@ static int check_names(const struct recover *r, struct err *e)
 	return 0;
 }
 
+/* The tree that tells of a disk: that of its content here, or, where only ids are
+ * asked for, of content elsewhere. */
+static bool tree_of(const struct recover *r, const struct checkpoint_disk *d, struct id *root)
+{
+	if (checkpoint_disk_stored(d) && !d->partial) {
+		*root = d->root;
+		return true;
+	}
+	*root = d->tree;
+	return d->has_tree && r->how->ids;
+}
+
 /* The root that --since names for a disk: 1, 0 none, -1. */
 static int since_root(const struct recover *r, const char *disk, struct id *out, struct err *e)
 {
@@ -70,9 +83,7 @@ static int since_root(const struct recover *r, const char *disk, struct id *out,
 
 	if (r->older) {
 		d = checkpoint_disk(r->older, disk);
-		if (d && d->has_root && !d->partial)
-			*out = d->root;
-		return d && d->has_root && !d->partial;
+		return d && tree_of(r, d, out);
 	}
 	if (!strncmp(word, "root:", 5))
 		word += 5;
@@ -93,12 +104,12 @@ static int open_walk(struct recover *r, struct walk *w, struct disk *d, struct e
 	char text[80];
 	int rc;
 
-	if (!cd->has_root || cd->partial)
+	if (!tree_of(r, cd, &w->root))
 		return err_set(e, DM_NO, "disk %s of checkpoint %llu is not in the chunk store but in "
 		    "%s: read it from there", cd->name, (unsigned long long)r->cp->seq,
 		    *cd->point ? cd->point : "its target");
 	w->chunks = div_up(cd->size, r->site->chunk_size);
-	w->now = tree_open(r->store, &cd->root, e);
+	w->now = tree_open(r->store, &w->root, e);
 	if (!w->now)
 		return -1;
 	if (tree_size(w->now) != cd->size)
@@ -109,8 +120,8 @@ static int open_walk(struct recover *r, struct walk *w, struct disk *d, struct e
 	d->size = cd->size;
 	d->block = cd->block;
 	d->flags = DF_TARGET_ROOT | DF_FROZEN;
-	d->target_root = cd->root;
-	d->target_point = x_printf("root:%s", id_format(r->site->algo, &cd->root, text));
+	d->target_root = w->root;
+	d->target_point = x_printf("root:%s", id_format(r->site->algo, &w->root, text));
 	d->base_point = x_strdup("");
 	if (!r->how->since)
 		return 0;
@@ -238,7 +249,7 @@ static int emit_chunk(struct recover *r, uint32_t disk, struct walk *w, uint64_t
 	if (r->how->leaves) {
 		en.flags |= EF_LEAVES;
 		en.nleaves = (uint16_t)leaf_count(r->hello.chunk_size, (uint32_t)en.len);
-		if (store_leaves(r->store, id, (uint32_t)en.len, en.leaf, e))
+		if (store_tree_leaves(r->store, id, (uint32_t)en.len, en.leaf, e))
 			return err_prefix(e, "disk %s at %llu", w->disk->name,
 			    (unsigned long long)en.off);
 	}

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "job/resume.h"
+#include "job/session_want.h"
 #include "repo/catalog.h"
 #include "repo/session.h"
 #include "repo/site.h"
@@ -10,6 +11,7 @@
 struct resume_disk {
 	struct tree *done;	/* NULL: nothing was written yet */
 	struct tree *base;	/* NULL: the source moved on, so only ids tell */
+	struct id unknown[2];	/* a chunk of which nothing is known, and the tail */
 };
 
 struct resume {
@@ -19,40 +21,14 @@ struct resume {
 	uint32_t ndisks, chunk_size;
 };
 
-/* The stream's disks in the words of sessions; points into h.  1; 0 when the
- * site does not know a base, which dm-write will refuse; -1. */
-static int want_fill(struct resume *r, struct session *want, const struct hello *h, struct err *e)
-{
-	want->workload = h->workload;
-	want->ndisks = h->ndisks;
-	want->disk = x_array(h->ndisks, sizeof *want->disk);
-	for (uint32_t i = 0; i < h->ndisks; i++) {
-		const struct disk *d = &h->disk[i];
-		bool root = d->flags & DF_BASE_ROOT;
-		struct session_disk *sd = &want->disk[i];
-		int rc = 1;
-
-		*sd = (struct session_disk){
-			.name = d->name, .size = d->size, .block = d->block,
-			.frozen = d->flags & DF_FROZEN, .has_base = root || *d->base_point,
-			.base_point = d->base_point, .target_point = d->target_point,
-		};
-		sd->full = !sd->has_base;
-		if (sd->has_base)
-			rc = catalog_find_base(r->site, d->name, root ? &d->base_root : NULL,
-			    d->base_point, &sd->base, e);
-		if (rc <= 0)
-			return rc;
-	}
-	return 1;
-}
-
 static int disk_open(struct resume *r, uint32_t i, const struct session_disk *sd, struct err *e)
 {
 	struct resume_disk *d = &r->disk[i];
 
 	if (!sd->has_partial && !sd->has_resume)
 		return 0;
+	id_chunk_unknown(r->site->algo, r->chunk_size, r->chunk_size, NULL, &d->unknown[0]);
+	id_chunk_unknown(r->site->algo, r->chunk_size, (uint32_t)(sd->size % r->chunk_size), NULL, &d->unknown[1]);
 	d->done = tree_open(r->store, sd->has_partial ? &sd->partial : &sd->resume, e);
 	if (!d->done)
 		return -1;
@@ -62,18 +38,28 @@ static int disk_open(struct resume *r, uint32_t i, const struct session_disk *sd
 	return d->base ? 0 : -1;
 }
 
+/* The session of content that goes into the store, or to targets elsewhere;
+ * NULL with e->code 0: none. */
+static struct session *session_of(struct resume *r, const struct hello *h, bool outside, struct err *e)
+{
+	struct session want = { .fd = -1 }, *se = NULL;
+
+	if (session_want(r->site, h, outside, &want, NULL, e) > 0)
+		se = session_find(r->site, &want, e);
+	free(want.disk);
+	return se;
+}
+
 /* 0 or -1 with *e. */
 static int session_open(struct resume *r, const struct hello *h, struct err *e)
 {
-	struct session want = { .fd = -1 }, *se = NULL;
-	int rc = want_fill(r, &want, h, e);
+	struct session *se = session_of(r, h, false, e);
+	int rc = 0;
 
-	if (rc > 0)
-		se = session_find(r->site, &want, e);
-	free(want.disk);
-	if (rc < 0 || (rc > 0 && !se && e->code))
+	if (!se && !e->code)
+		se = session_of(r, h, true, e);
+	if (e->code)
 		return -1;
-	rc = 0;
 	for (uint32_t i = 0; se && !rc && i < h->ndisks; i++)
 		rc = disk_open(r, i, &se->disk[i], e);
 	session_close(se);
@@ -128,6 +114,8 @@ int resume_classify(struct resume *r, uint32_t disk, const struct entry *en, str
 		return FT_DESC;
 	if (tree_chunk(d->done, n, &done, e) < 0)
 		return -1;
+	if (id_equal(&done, &d->unknown[0]) || (!id_zero(&done) && id_equal(&done, &d->unknown[1])))
+		return FT_DESC;
 	if (en->flags & EF_ID)
 		return id_equal(&en->id, &done) ? FT_HELD : FT_DESC;
 	if (!d->base)

@@ -35,6 +35,11 @@ const struct checkpoint_disk *checkpoint_disk(const struct checkpoint *c, const 
 	return NULL;
 }
 
+bool checkpoint_disk_stored(const struct checkpoint_disk *d)
+{
+	return d->has_root && !strncmp(d->point, "root:", 5);
+}
+
 /* The record and what is known beside it. */
 json_t *checkpoint_json(const struct checkpoint *c)
 {
@@ -256,20 +261,23 @@ struct checkpoint *catalog_find(struct site *s, const char *workload, const char
 	return c;
 }
 
-static bool state_matches(const struct checkpoint_disk *d, const char *disk,
+static bool state_matches(const struct checkpoint_disk *d, enum catalog_tree kind, const char *disk,
     const struct id *root, const char *source_point)
 {
-	if (!d->has_root || d->partial)
+	if (kind == TREE_STORED ? !checkpoint_disk_stored(d) || d->partial : !d->has_tree)
 		return false;
+	/* Content, whatever its name; and changes found against ids of which some
+	 * are not known fit every state with those ids. */
 	if (root)
-		return id_equal(&d->root, root);	/* content, whatever its name */
+		return (d->has_root && id_equal(&d->root, root)) ||
+		    (d->has_tree && id_equal(&d->tree, root));
 	return source_point && *source_point && !strcmp(d->name, disk) &&
 	    !strcmp(d->source_point, source_point);
 }
 
 /* Find the state a base names.  1, 0, -1. */
-int catalog_find_base(struct site *s, const char *disk, const struct id *root,
-    const char *source_point, struct id *out, struct err *e)
+int catalog_find_base(struct site *s, enum catalog_tree kind, const char *disk, const struct id *root,
+    const char *source_point, struct catalog_base *out, struct err *e)
 {
 	struct checkpoint **v;
 	int64_t newest = INT64_MIN;
@@ -278,12 +286,16 @@ int catalog_find_base(struct site *s, const char *disk, const struct id *root,
 	if (catalog_list(s, NULL, &v, &n, e))
 		return -1;
 	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < v[i]->ndisks; k++)
-			if (v[i]->committed >= newest &&
-			    state_matches(&v[i]->disk[k], disk, root, source_point)) {
-				*out = v[i]->disk[k].root;
-				newest = v[i]->committed;
-			}
+		for (size_t k = 0; k < v[i]->ndisks; k++) {
+			const struct checkpoint_disk *d = &v[i]->disk[k];
+
+			if (v[i]->committed < newest || !state_matches(d, kind, disk, root, source_point))
+				continue;
+			*out = (struct catalog_base){
+				.tree = kind == TREE_STORED ? d->root : d->tree, .partial = d->partial,
+			};
+			newest = v[i]->committed;
+		}
 	catalog_list_free(v, n);
 	return newest != INT64_MIN;
 }

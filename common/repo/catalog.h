@@ -14,6 +14,10 @@ struct checkpoint_disk {
 	uint32_t block;
 	bool has_root, partial;
 	struct id root;
+	bool has_tree;		/* content outside of the chunk store, the tree of its
+				 * ids in it; `partial': some ids are not known, and
+				 * the root, if any, is not the tree's */
+	struct id tree;
 	char *point;		/* the target's: "root:blake3:HEX", a path, ... */
 	char *source_point;	/* for --since of the next iteration, "" if none */
 	uint64_t changed;	/* bytes asked for in this iteration */
@@ -59,10 +63,20 @@ const struct checkpoint_disk *checkpoint_disk(const struct checkpoint *c, const 
 int catalog_hold(struct site *s, const struct checkpoint *c, struct err *e);
 /* The one running iteration of a workload: fd, or -1 (DM_NO: another runs). */
 int catalog_lock_workload(struct site *s, const char *workload, struct err *e);
+/* Is its content in the chunk store? */
+bool checkpoint_disk_stored(const struct checkpoint_disk *d);
+/* The tree that a base has in this site, of content that is in the chunk store
+ * or of content elsewhere. */
+enum catalog_tree { TREE_STORED, TREE_IDS };
+struct catalog_base {
+	struct id tree;
+	bool partial;		/* TREE_IDS: not all ids are known */
+};
 /* Find the state a base names: by root, or by the source's point, of the disk
- * with this name, in the newest checkpoint that has it.  1, 0, -1. */
-int catalog_find_base(struct site *s, const char *disk, const struct id *root,
-    const char *source_point, struct id *out, struct err *e);
+ * with this name, in the newest checkpoint that has such a tree of it.
+ * 1, 0, -1. */
+int catalog_find_base(struct site *s, enum catalog_tree kind, const char *disk, const struct id *root,
+    const char *source_point, struct catalog_base *out, struct err *e);
 json_t *checkpoint_json(const struct checkpoint *c);
 int catalog_pin(struct site *s, const struct checkpoint *c, bool on, struct err *e);
 /* Remove a checkpoint's record (prune).  0 removed; 1 left: someone reads it,

@@ -42,6 +42,8 @@ static json_t *disk_json(const struct checkpoint_disk *d, int algo)
 	json_object_set_new(o, "block", number(d->block));
 	if (d->has_root)
 		json_object_set_new(o, "root", json_string(id_format(algo, &d->root, text)));
+	if (d->has_tree)
+		json_object_set_new(o, "tree", json_string(id_format(algo, &d->tree, text)));
 	if (d->partial)
 		json_object_set_new(o, "partial", json_true());
 	json_object_set_new(o, "point", json_string(d->point));
@@ -138,19 +140,20 @@ static bool lower_hex(const char *s, size_t len)
 	return strlen(s) == len && strspn(s, "0123456789abcdef") == len;
 }
 
-static int parse_root(const json_t *o, int algo, struct checkpoint_disk *d, struct err *e)
+static int parse_root(const json_t *o, const char *key, int algo, bool *has, struct id *root,
+    struct err *e)
 {
 	const char *s;
 	int got;
 
-	if (!json_object_get(o, "root"))
+	if (!json_object_get(o, key))
 		return 0;
-	s = get_word(o, "root", e);
+	s = get_word(o, key, e);
 	if (!s)
 		return -1;
-	if (id_parse(s, &got, &d->root) || got != algo || id_zero(&d->root))
-		return bad(e, "root");
-	d->has_root = true;
+	if (id_parse(s, &got, root) || got != algo || id_zero(root))
+		return bad(e, key);
+	*has = true;
 	return 0;
 }
 
@@ -164,7 +167,8 @@ static int parse_disk(const json_t *o, int algo, struct checkpoint_disk *d, stru
 	if (get_string(o, "name", 64, &d->name, e) ||
 	    get_number(o, "size", 0, UINT64_MAX >> 1, &d->size, e) ||
 	    get_number(o, "block", 1, 1u << 20, &block, e) ||
-	    parse_root(o, algo, d, e) ||
+	    parse_root(o, "root", algo, &d->has_root, &d->root, e) ||
+	    parse_root(o, "tree", algo, &d->has_tree, &d->tree, e) ||
 	    get_string(o, "point", RECORD_POINT_MAX, &d->point, e) ||
 	    get_string(o, "source_point", RECORD_POINT_MAX, &d->source_point, e) ||
 	    get_number(o, "changed", 0, UINT64_MAX, &d->changed, e))
@@ -279,7 +283,7 @@ static int check_disks(const struct checkpoint *c, struct err *e)
 	for (size_t i = 0; i < c->ndisks; i++) {
 		if (!name_valid(c->disk[i].name))
 			return bad(e, "name");
-		if (c->disk[i].partial && !c->disk[i].has_root)
+		if (c->disk[i].partial && !c->disk[i].has_root && !c->disk[i].has_tree)
 			return bad(e, "partial");
 		for (size_t j = 0; j < i; j++)
 			if (!strcmp(c->disk[i].name, c->disk[j].name))

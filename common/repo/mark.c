@@ -18,17 +18,23 @@ int mark_begin(struct mark *m, struct store *st, struct err *e)
 void mark_end(struct mark *m)
 {
 	free(m->bits);
-	m->bits = NULL;
+	free(m->ids);
+	m->bits = m->ids = NULL;
+}
+
+static bool has_bit(const uint8_t *bits, uint64_t ordinal)
+{
+	return bits[ordinal / 8] >> (ordinal % 8) & 1;
 }
 
 bool mark_has(const struct mark *m, uint64_t ordinal)
 {
-	return ordinal >= m->n || (m->bits[ordinal / 8] >> (ordinal % 8) & 1);
+	return ordinal >= m->n || has_bit(m->bits, ordinal) || (m->ids && has_bit(m->ids, ordinal));
 }
 
-/* Mark the record of an id: 1 it was not marked before, 0 it was, -1.
+/* Mark the record of an id in `bits': 1 it was not marked before, 0 it was, -1.
  * 2: there is none. */
-static int mark_id(struct mark *m, const struct id *id, struct index_entry *en, struct err *e)
+static int mark_in(struct mark *m, uint8_t *bits, const struct id *id, struct index_entry *en, struct err *e)
 {
 	struct id name;
 	int rc;
@@ -39,10 +45,15 @@ static int mark_id(struct mark *m, const struct id *id, struct index_entry *en, 
 		return rc < 0 ? -1 : 2;
 	if (en->ordinal >= m->n)
 		return 1;
-	if (mark_has(m, en->ordinal))
+	if (has_bit(bits, en->ordinal))
 		return 0;
-	m->bits[en->ordinal / 8] |= (uint8_t)(1u << (en->ordinal % 8));
+	bits[en->ordinal / 8] |= (uint8_t)(1u << (en->ordinal % 8));
 	return 1;
+}
+
+static int mark_id(struct mark *m, const struct id *id, struct index_entry *en, struct err *e)
+{
+	return mark_in(m, m->bits, id, en, e);
 }
 
 /* What an overlay is patched from.  One that cannot be read needs nothing any
@@ -132,15 +143,66 @@ int mark_root(struct mark *m, const struct id *root, struct err *e)
 	return mark_node(m, &info.top, info.height, e);
 }
 
+/* The bottom of a tree of ids: leaf ids, where they are kept. */
+static int mark_leaves(struct mark *m, const struct id *chunk, struct err *e)
+{
+	struct index_entry en;
+	struct id name;
+
+	store_leaves_name(chunk, &name);
+	return mark_in(m, m->ids, &name, &en, e) < 0 ? -1 : 0;
+}
+
+static int mark_ids(struct mark *m, const struct id *id, unsigned height, struct err *e)
+{
+	struct id child[NODE_WAYS];
+	struct index_entry en;
+	int rc;
+
+	if (id_zero(id))
+		return 0;
+	if (height == 0)
+		return mark_leaves(m, id, e);
+	rc = mark_in(m, m->ids, id, &en, e);
+	if (rc == 0)
+		return 0;
+	if (rc < 0 || store_node(m->st, id, child, e))
+		return -1;
+	for (unsigned i = 0; i < NODE_WAYS; i++)
+		if (mark_ids(m, &child[i], height - 1, e))
+			return -1;
+	return 0;
+}
+
+int mark_tree(struct mark *m, const struct id *root, struct err *e)
+{
+	struct root_info info;
+	struct index_entry en;
+	int rc;
+
+	if (!m->ids)
+		m->ids = x_try(m->n / 8 + 1, 1, e);
+	if (!m->ids)
+		return -1;
+	rc = mark_in(m, m->ids, root, &en, e);
+	if (rc == 0)
+		return 0;
+	if (rc < 0 || store_root(m->st, root, &info, e))
+		return -1;
+	return mark_ids(m, &info.top, info.height, e);
+}
+
 static int mark_session(struct mark *m, const struct session *se, struct err *e)
 {
+	int (*mark)(struct mark *m, const struct id *root, struct err *e) = se->outside ? mark_tree : mark_root;
+
 	for (size_t i = 0; i < se->ndisks; i++) {
 		const struct session_disk *d = &se->disk[i];
 
-		if ((d->has_base && mark_root(m, &d->base, e)) ||
-		    (d->has_partial && mark_root(m, &d->partial, e)) ||
-		    (d->has_resume && mark_root(m, &d->resume, e)) ||
-		    (d->has_final && mark_root(m, &d->final, e)))
+		if ((d->has_base && mark(m, &d->base, e)) ||
+		    (d->has_partial && mark(m, &d->partial, e)) ||
+		    (d->has_resume && mark(m, &d->resume, e)) ||
+		    (d->has_final && mark(m, &d->final, e)))
 			return err_prefix(e, "session %s, disk %s", se->name, d->name);
 	}
 	return 0;
@@ -167,11 +229,14 @@ static int mark_sessions(struct mark *m, struct err *e)
 
 static int mark_checkpoint(struct mark *m, const struct checkpoint *c, struct err *e)
 {
-	for (size_t i = 0; i < c->ndisks; i++)
-		if (c->disk[i].has_root && !strncmp(c->disk[i].point, "root:", 5) &&
-		    mark_root(m, &c->disk[i].root, e))
+	for (size_t i = 0; i < c->ndisks; i++) {
+		const struct checkpoint_disk *d = &c->disk[i];
+
+		if ((checkpoint_disk_stored(d) && mark_root(m, &d->root, e)) ||
+		    (d->has_tree && mark_tree(m, &d->tree, e)))
 			return err_prefix(e, "checkpoint %llu of %s, disk %s",
-			    (unsigned long long)c->seq, c->workload, c->disk[i].name);
+			    (unsigned long long)c->seq, c->workload, d->name);
+	}
 	return 0;
 }
 

@@ -8,6 +8,9 @@
 struct mark {
 	struct store *st;
 	uint8_t *bits;
+	uint8_t *ids;		/* those of trees of ids alone: the chunks below a node
+				 * marked here only are not marked, so it is entered
+				 * again for a tree with content; NULL: none */
 	uint64_t n;		/* records with a higher ordinal are newer than
 				 * the mark and count as marked */
 	uint64_t missing;	/* chunks that are referred to and not there */
@@ -18,8 +21,10 @@ void mark_end(struct mark *m);
 /* Everything that is reached from all checkpoints, open sessions and pins.  A
  * node that cannot be read is a failure: nothing may be removed then. */
 int mark_all(struct mark *m, struct err *e);
-/* Everything that is reached from one root. */
+/* Everything that is reached from one root, and from that of a tree whose content
+ * is elsewhere. */
 int mark_root(struct mark *m, const struct id *root, struct err *e);
+int mark_tree(struct mark *m, const struct id *root, struct err *e);
 bool mark_has(const struct mark *m, uint64_t ordinal);
 
 #endif

@@ -28,6 +28,8 @@ enum record_type {
 	REC_OVERLAY = 2,	/* fragments over a base */
 	REC_NODE = 3,
 	REC_ROOT = 4,
+	REC_LEAVES = 5,		/* ids of a chunk's leaves, without content */
+	REC_TYPES		/* behind the last */
 };
 
 /* A record's header.  depth: records to read below this one until a whole

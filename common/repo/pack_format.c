@@ -60,7 +60,7 @@ int pack_entry_decode(const uint8_t p[PACK_ENTRY], uint32_t limit, struct pack_e
 	en->tier = p[47];
 	if (en->off < PACK_HEADER || en->off > limit || en->len > limit - en->off ||
 	    en->len < RECORD_HEADER || en->len > RECORD_HEADER + RECORD_BODY_MAX ||
-	    en->plain > CHUNK_MAX || en->type < REC_CHUNK || en->type > REC_ROOT || id_zero(&en->id))
+	    en->plain > CHUNK_MAX || en->type < REC_CHUNK || en->type >= REC_TYPES || id_zero(&en->id))
 		return err_set(e, DM_BAD, "its table is damaged");
 	return 0;
 }

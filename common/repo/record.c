@@ -49,7 +49,7 @@ int record_decode(const uint8_t p[RECORD_HEADER], struct record *r, struct err *
 	r->stored = get32(p + 28);
 	memcpy(r->id.b, p + 32, ID_LEN);
 	memcpy(r->base.b, p + 64, ID_LEN);
-	if (r->type < REC_CHUNK || r->type > REC_ROOT || r->plain > CHUNK_MAX ||
+	if (r->type < REC_CHUNK || r->type >= REC_TYPES || r->plain > CHUNK_MAX ||
 	    r->stored > RECORD_BODY_MAX || id_zero(&r->id))
 		return err_set(e, DM_BAD, "a record's header is damaged");
 	if (r->type == REC_OVERLAY ? !r->depth || r->tier > r->depth : r->depth || r->tier)

@@ -36,6 +36,7 @@ static void disk_clear(struct session_disk *d)
 	free(d->name);
 	free(d->base_point);
 	free(d->target_point);
+	free(d->work);
 }
 
 void session_close(struct session *se)
@@ -151,6 +152,28 @@ static char *copy(const char *s)
 	return x_strdup(s ? s : "");
 }
 
+/* What an interrupted session had of a disk, for the one that goes on. */
+static void take_over(struct session_disk *d, const struct session_disk *o, bool outside)
+{
+	bool same = session_same_point(o, d);
+
+	if (outside && !same)
+		return;		/* its content is of another state, and only there */
+	d->has_resume = o->has_resume;
+	d->resume = o->resume;
+	if (!o->has_partial)
+		return;
+	if (same) {
+		d->has_partial = true;
+		d->partial = o->partial;
+		free(d->work);
+		d->work = copy(o->work);
+	} else {
+		d->has_resume = true;
+		d->resume = o->partial;
+	}
+}
+
 /* A session as wanted, with what an interrupted one (or NULL) had. */
 struct session *session_make(const char *name, const struct session *want, const struct session *old)
 {
@@ -162,6 +185,7 @@ struct session *session_make(const char *name, const struct session *want, const
 	se->started = time_now();
 	se->disk = x_array(want->ndisks + 1, sizeof *se->disk);
 	se->ndisks = want->ndisks;
+	se->outside = want->outside;
 	for (size_t i = 0; i < want->ndisks; i++) {
 		const struct session_disk *w = &want->disk[i];
 		const struct session_disk *o = old ? session_disk_named(old, w->name) : NULL;
@@ -171,20 +195,10 @@ struct session *session_make(const char *name, const struct session *want, const
 			.name = x_strdup(w->name), .size = w->size, .block = w->block, .full = w->full,
 			.frozen = w->frozen, .has_base = w->has_base, .base = w->base,
 			.base_point = copy(w->base_point), .target_point = copy(w->target_point),
+			.work = copy(""),
 		};
-		if (!o)
-			continue;
-		d->has_resume = o->has_resume;
-		d->resume = o->resume;
-		if (!o->has_partial)
-			continue;
-		if (session_same_point(o, d)) {
-			d->has_partial = true;
-			d->partial = o->partial;
-		} else {
-			d->has_resume = true;
-			d->resume = o->partial;
-		}
+		if (o)
+			take_over(d, o, se->outside);
 	}
 	return se;
 }

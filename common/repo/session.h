@@ -21,6 +21,8 @@ struct session_disk {
 				 * for chunks whose id is known to be wanted */
 	struct id final;	/* root once finalized */
 	char *base_point, *target_point;
+	char *work;		/* outside: names what holds the content, "" if
+				 * nobody can go on with it */
 };
 struct session {
 	char *name;		/* hex of the 16 session bytes */
@@ -30,11 +32,13 @@ struct session {
 	struct session_disk *disk;
 	size_t ndisks;
 	char *workload;		/* "" until known */
+	bool outside;		/* content goes to other targets: roots are those of
+				 * trees of ids alone */
 };
 /* Take over the unlocked session of an interrupted iteration with the same
  * workload, disks and bases, renamed to this session; else make a new one.
  * What it had becomes a disk's `partial' where both target points are frozen
- * and equal, else its `resume'.  DM_NO: such a session is still at work.
+ * and equal, else its `resume', or nothing when its content is outside.  DM_NO: such a session is still at work.
  * `want' gives workload, names, sizes, bases, points. */
 struct session *session_begin(struct site *s, const uint8_t id[16], const struct session *want, struct err *e);
 /* Join one that exists, by id (dm-checkpoint). DM_NO if there is none. */

@@ -19,16 +19,26 @@ const struct session_disk *session_disk_named(const struct session *se, const ch
 	return NULL;
 }
 
+/* The same base, by its tree, or, where it has none, by the source's point. */
+static bool same_base(const struct session_disk *a, const struct session_disk *b)
+{
+	if (a->full != b->full || a->has_base != b->has_base)
+		return false;
+	if (a->has_base)
+		return id_equal(&a->base, &b->base);
+	return a->full || (*a->base_point && !strcmp(a->base_point, b->base_point));
+}
+
 /* Is it an iteration of the same workload, disks and bases? */
 bool session_same_work(const struct session *old, const struct session *want)
 {
-	if (old->ndisks != want->ndisks || strcmp(old->workload, want->workload))
+	if (old->ndisks != want->ndisks || strcmp(old->workload, want->workload) ||
+	    old->outside != want->outside)
 		return false;
 	for (size_t i = 0; i < want->ndisks; i++) {
 		const struct session_disk *w = &want->disk[i], *o = session_disk_named(old, w->name);
 
-		if (!o || o->size != w->size || o->block != w->block || o->full != w->full ||
-		    o->has_base != w->has_base || (w->has_base && !id_equal(&o->base, &w->base)))
+		if (!o || o->size != w->size || o->block != w->block || !same_base(o, w))
 			return false;
 	}
 	return true;

@@ -45,6 +45,8 @@ static json_t *disk_json(const struct session_disk *d, int algo)
 	put_root(o, "partial", d->has_partial, &d->partial, algo);
 	put_root(o, "resume", d->has_resume, &d->resume, algo);
 	put_root(o, "final", d->has_final, &d->final, algo);
+	if (d->work && *d->work)
+		json_object_set_new(o, "work", json_string(d->work));
 	return o;
 }
 
@@ -58,6 +60,8 @@ char *session_text(const struct session *se, int algo, struct err *e)
 	json_object_set_new(o, "workload", json_string(se->workload));
 	json_object_set_new(o, "started", number((uint64_t)se->started));
 	json_object_set_new(o, "epoch", number(se->epoch));
+	if (se->outside)
+		json_object_set_new(o, "outside", json_true());
 	for (size_t i = 0; i < se->ndisks; i++)
 		json_array_append_new(disks, disk_json(&se->disk[i], algo));
 	json_object_set_new(o, "disks", disks);
@@ -130,6 +134,8 @@ static int parse_disk(const json_t *o, int algo, struct session_disk *d, struct 
 	    get_root(o, "resume", algo, &d->has_resume, &d->resume, e) ||
 	    get_root(o, "final", algo, &d->has_final, &d->final, e))
 		return -1;
+	if (json_object_get(o, "work") ? get_string(o, "work", &d->work, e) : !(d->work = x_strdup("")))
+		return -1;
 	d->block = (uint32_t)block;
 	return name_valid(d->name) ? 0 : bad(e, "name");
 }
@@ -149,6 +155,8 @@ static int parse(const json_t *o, int algo, struct session *se, struct err *e)
 		return bad(e, "session");
 	if (*se->workload && !name_valid(se->workload))
 		return bad(e, "workload");
+	if (json_object_get(o, "outside") && get_bool(o, "outside", &se->outside, e))
+		return -1;
 	se->started = (int64_t)started;
 	se->epoch = (uint32_t)epoch;
 	if (!json_is_array(disks) || json_array_size(disks) > DISKS_MAX)

@@ -11,7 +11,7 @@
 
 static void count(struct store_stats *out, const struct index_entry *en)
 {
-	if (en->type > REC_ROOT)
+	if (en->type >= REC_TYPES)
 		return;
 	out->type[en->type].records++;
 	out->type[en->type].stored += en->len;
@@ -48,7 +48,7 @@ static int count_checkpoints(struct site *s, struct store_stats *out, struct err
 	out->checkpoints = n;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < v[i]->ndisks; k++) {
-			if (!v[i]->disk[k].has_root || strncmp(v[i]->disk[k].point, "root:", 5))
+			if (!checkpoint_disk_stored(&v[i]->disk[k]))
 				continue;
 			out->disks++;
 			out->logical += v[i]->disk[k].size;

@@ -6,7 +6,7 @@
 
 struct store_stats {
 	uint64_t packs, pack_bytes;
-	struct { uint64_t records, stored, plain; } type[REC_ROOT + 1];	/* by enum record_type */
+	struct { uint64_t records, stored, plain; } type[REC_TYPES];	/* by enum record_type */
 	uint64_t doomed, doomed_bytes;
 	unsigned depth_max;	/* of overlays */
 	uint64_t logical;	/* bytes of all disks of all checkpoints in the store */

@@ -63,6 +63,12 @@ int store_read_stored(struct store *st, const struct id *id, uint32_t len,
 /* Leaf ids of a chunk (leaf_count(chunk_size, len) of them). */
 int store_leaves(struct store *st, const struct id *id, uint32_t len, struct id *leaf, struct err *e);
 
+/* A chunk of a tree whose content lies elsewhere: its leaf ids are kept, which
+ * give its own. */
+int store_put_leaves(struct store *st, const struct id *leaf, uint32_t len, struct id *chunk, struct err *e);
+/* Leaf ids of a chunk of any tree, with content or without. */
+int store_tree_leaves(struct store *st, const struct id *id, uint32_t len, struct id *leaf, struct err *e);
+
 /* Tree nodes. */
 int store_put_node(struct store *st, const struct id child[NODE_WAYS], struct id *out, uint64_t *added, struct err *e);
 int store_node(struct store *st, const struct id *id, struct id child[NODE_WAYS], struct err *e);

@@ -82,6 +82,10 @@ int store_record(struct store *st, const struct id *id, enum record_type type, b
 /* *e: the id is not there (DM_NO).  Returns -1. */
 int store_unknown(struct store *st, const struct id *id, struct err *e);
 
+/* The name of the record of a chunk's leaf ids, and a look at such a record. */
+void store_leaves_name(const struct id *chunk, struct id *name);
+int store_check_leaves(struct store *st, const struct id *name, uint32_t plain, struct err *e);
+
 /* Append a record; r->stored is set from the body. */
 int store_append(struct store *st, struct record *r, const struct iovec *body, int n, uint64_t *added,
     struct err *e);

@@ -46,6 +46,11 @@ void tree_close(struct tree *t)
 	free(t);
 }
 
+const struct site *tree_site(const struct tree *t)
+{
+	return store_site(t->st);
+}
+
 uint64_t tree_size(const struct tree *t)
 {
 	return t->info.size;

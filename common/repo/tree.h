@@ -18,6 +18,11 @@ int tree_next(struct tree *t, uint64_t *n, struct id *id, struct err *e);
  * ids of both.  1, 0, -1. */
 int tree_next_diff(struct tree *t, struct tree *base, uint64_t *n, struct id *id, struct id *base_id, struct err *e);
 
+/* The tree of a disk of which nothing is known (id_chunk_unknown). */
+int tree_unknown(struct store *st, uint64_t size, struct id *root, struct err *e);
+/* Is there a chunk that is not known?  1, 0, -1. */
+int tree_has_unknown(struct tree *t, struct err *e);
+
 /* New root from a base root (NULL: empty) and changed chunks. */
 struct chunk_update { uint64_t n, count; struct id id; };	/* count > 1 only with the zero id */
 /* `up' is sorted by n, not overlapping.  size: bytes of the new disk; what

@@ -89,8 +89,16 @@ static int check_chunk(struct tree_check *t, const struct id *id, struct err *e)
 	return missing(id, "is patched from too many others", e);
 }
 
-int tree_check_root(struct tree_check *t, const struct id *root, const struct id *known,
-    struct err *e)
+static int check_leaves(struct tree_check *t, const struct id *id, struct err *e)
+{
+	struct id name, base;
+
+	store_leaves_name(id, &name);
+	return check_record(t, &name, &base, e);
+}
+
+static int check_tree(struct tree_check *t, const struct id *root, const struct id *known,
+    int (*check)(struct tree_check *t, const struct id *id, struct err *e), struct err *e)
 {
 	struct tree *now, *before;
 	struct id id, old;
@@ -104,7 +112,7 @@ int tree_check_root(struct tree_check *t, const struct id *root, const struct id
 		return -1;
 	before = tree_open(t->store, known, e);
 	while (before && (rc = tree_next_diff(now, before, &n, &id, &old, e)) == 1) {
-		if (!id_zero(&id) && check_chunk(t, &id, e)) {
+		if (!id_zero(&id) && check(t, &id, e)) {
 			rc = -1;
 			break;
 		}
@@ -113,4 +121,16 @@ int tree_check_root(struct tree_check *t, const struct id *root, const struct id
 	tree_close(before);
 	tree_close(now);
 	return rc;
+}
+
+int tree_check_root(struct tree_check *t, const struct id *root, const struct id *known,
+    struct err *e)
+{
+	return check_tree(t, root, known, check_chunk, e);
+}
+
+int tree_check_ids(struct tree_check *t, const struct id *root, const struct id *known,
+    struct err *e)
+{
+	return check_tree(t, root, known, check_leaves, e);
 }

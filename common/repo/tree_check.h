@@ -13,5 +13,8 @@ void tree_check_free(struct tree_check *t);	/* NULL is harmless */
  * what those chunks are patched from.  0; DM_NO when something is missing. */
 int tree_check_root(struct tree_check *t, const struct id *root, const struct id *known,
     struct err *e);
+/* The same for trees of content that is elsewhere: their leaf ids. */
+int tree_check_ids(struct tree_check *t, const struct id *root, const struct id *known,
+    struct err *e);
 
 #endif

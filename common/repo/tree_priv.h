@@ -10,6 +10,7 @@ struct tree_sub {
 	bool above;		/* higher than the tree's top, which is its first
 				 * descendant; id is not known */
 };
+const struct site *tree_site(const struct tree *t);
 int tree_sub(struct tree *t, unsigned level, uint64_t index, struct tree_sub *out, struct err *e);
 int tree_node(struct tree *t, const struct id *id, struct id child[NODE_WAYS], struct err *e);
 

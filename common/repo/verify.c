@@ -79,6 +79,8 @@ static int read_content(struct verify *v, const struct id *id, const struct inde
 		return store_node(v->st, id, child, e);
 	if (en->type == REC_ROOT)
 		return store_root(v->st, id, &info, e);
+	if (en->type == REC_LEAVES)
+		return store_check_leaves(v->st, id, en->plain, e);
 	if (en->plain == 0 || en->plain > CHUNK_MAX)
 		return err_set(e, DM_BAD, "its length is wrong");
 	return store_read(v->st, id, en->plain, 0, en->plain, buf, e);

@@ -21,7 +21,8 @@ struct verify_loss {		/* a disk of a checkpoint that is not whole; disk "": its 
 struct verify_report {
 	uint64_t records, bytes, packs;
 	uint64_t checkpoints;	/* that were checked */
-	uint64_t outside;	/* disks that are not in the chunk store */
+	uint64_t outside;	/* disks that are not in the chunk store, and unread */
+	uint64_t reread;	/* those that were read back (verify_outside) */
 	bool locked;		/* encrypted, and no key: only checks were compared */
 	struct verify_damage *damage;
 	size_t ndamage;
@@ -33,6 +34,9 @@ struct verify_report {
 int verify_run(struct site *s, struct progress *progress, struct verify_report *r, struct err *e);
 /* The second half of it: walk all checkpoints and note what is lost. */
 int verify_checkpoints(struct site *s, struct verify_report *r, struct err *e);
+/* Note that a disk of a checkpoint is not whole. */
+void verify_lost(struct verify_report *r, const char *workload, uint64_t seq, const char *disk,
+    const char *why);
 void verify_report_free(struct verify_report *r);
 
 #endif

@@ -6,7 +6,7 @@
 #include "repo/tree_check.h"
 #include "repo/verify.h"
 
-static void note_loss(struct verify_report *r, const char *workload, uint64_t seq, const char *disk,
+void verify_lost(struct verify_report *r, const char *workload, uint64_t seq, const char *disk,
     const char *why)
 {
 	r->loss = x_grow(r->loss, r->nloss + 1, sizeof(*r->loss));
@@ -16,24 +16,39 @@ static void note_loss(struct verify_report *r, const char *workload, uint64_t se
 	};
 }
 
+/* The tree of a disk's state that is here, or NULL. */
+static const struct id *tree_of(const struct checkpoint_disk *d)
+{
+	return checkpoint_disk_stored(d) ? &d->root : d->has_tree ? &d->tree : NULL;
+}
+
 /* Was this disk of the checkpoint before found whole?  Then only what differs
  * needs a look. */
 static const struct id *whole_before(const struct verify_report *r, const struct checkpoint *before,
-    const char *workload, const char *disk)
+    const char *workload, const char *disk, bool stored)
 {
 	const struct checkpoint_disk *d;
 
 	if (!before || strcmp(before->workload, workload))
 		return NULL;
 	d = checkpoint_disk(before, disk);
-	if (!d || !d->has_root || strncmp(d->point, "root:", 5))
+	if (!d || !tree_of(d) || checkpoint_disk_stored(d) != stored)
 		return NULL;
 	for (size_t i = 0; i < r->nloss; i++)
 		if (r->loss[i].seq == before->seq &&
 		    !strcmp(r->loss[i].workload, workload) &&
 		    !strcmp(r->loss[i].disk, disk))
 			return NULL;
-	return &d->root;
+	return tree_of(d);
+}
+
+static int check_disk(struct verify_report *r, struct tree_check *t, const struct checkpoint *c,
+    const struct checkpoint_disk *d, const struct checkpoint *before, struct err *e)
+{
+	bool stored = checkpoint_disk_stored(d);
+	const struct id *known = whole_before(r, before, c->workload, d->name, stored);
+
+	return stored ? tree_check_root(t, tree_of(d), known, e) : tree_check_ids(t, tree_of(d), known, e);
 }
 
 static int check_checkpoint(struct verify_report *r, struct tree_check *t, const struct checkpoint *c,
@@ -43,17 +58,14 @@ static int check_checkpoint(struct verify_report *r, struct tree_check *t, const
 		const struct checkpoint_disk *d = &c->disk[i];
 		struct err why = { 0 };
 
-		if (!d->has_root || strncmp(d->point, "root:", 5)) {
-			r->outside++;
-			continue;
-		}
-		if (tree_check_root(t, &d->root, whole_before(r, before, c->workload, d->name), &why) == 0)
+		r->outside += !checkpoint_disk_stored(d);
+		if (!tree_of(d) || check_disk(r, t, c, d, before, &why) == 0)
 			continue;
 		if (why.code == DM_ENV) {
 			*e = why;
 			return -1;
 		}
-		note_loss(r, c->workload, c->seq, d->name, why.text);
+		verify_lost(r, c->workload, c->seq, d->name, why.text);
 	}
 	r->checkpoints++;
 	return 0;
@@ -76,7 +88,7 @@ static int walk_seq(struct walk *w, const char *workload, uint64_t seq, struct e
 	int rc, fd;
 
 	if (!c && why.code == DM_BAD) {
-		note_loss(w->r, workload, seq, "", why.text);
+		verify_lost(w->r, workload, seq, "", why.text);
 		return 0;
 	}
 	fd = c ? catalog_hold(w->site, c, &why) : -1;

@@ -17,6 +17,7 @@ struct volume {
 	struct volume_limits limits;	/* set by open; 0: core's defaults */
 	bool writable;
 	bool wants_ids;
+	bool write_only;		/* set by open: read fails */
 	bool unproved;			/* set by open, see driver_unproved */
 	uint32_t chunk_size;
 	struct volume_group *group;
@@ -39,6 +40,7 @@ int driver_unproved(struct volume *v, const struct volume_how *how);
 
 struct driver {
 	const char *scheme;	/* "file"; several are separated by spaces */
+	bool keeps_ids;		/* targets keep the ids of what they hold */
 	int (*open)(struct volume *v, const struct uri *u, const struct volume_how *how);	/* required; fills v->err on failure */
 	void (*close)(struct volume *v);	/* required */
 	int (*read)(struct volume *v, void *p, size_t len, uint64_t off);	/* NULL: cannot be a source */

@@ -195,6 +195,7 @@ int ebs_target_open(struct volume *v, const struct uri *u, const struct volume_h
 	hex_put(t->session, how->session, 16);
 	if (open_steps(v, t, u, how) == 0) {
 		v->size = how->size;
+		v->write_only = true;
 		v->limits = (struct volume_limits){ t->block_size, t->block_size, CHUNK_MAX, EBS_PARALLEL / 2 };
 		return 0;
 	}

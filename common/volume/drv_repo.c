@@ -110,6 +110,7 @@ static int repo_group_flush(struct volume_group *g, uint32_t epoch)
 
 const struct driver drv_repo = {
 	.scheme = "repo",
+	.keeps_ids = true,
 	.open = repo_open,
 	.close = repo_close,
 	.read = repo_read,

@@ -41,12 +41,13 @@ static int check_site(const struct site *s, const struct volume_how *how, struct
 /* The base of one disk of the iteration, if it has one. */
 static int find_base(struct site *s, const struct disk_row *row, struct session_disk *d, struct err *e)
 {
+	struct catalog_base base;
 	int r;
 
 	if (row->full || (!row->has_base_root && !*row->base_point))
 		return 0;
-	r = catalog_find_base(s, row->name, row->has_base_root ? &row->base_root : NULL,
-	    row->has_base_root ? NULL : row->base_point, &d->base, e);
+	r = catalog_find_base(s, TREE_STORED, row->name, row->has_base_root ? &row->base_root : NULL,
+	    row->has_base_root ? NULL : row->base_point, &base, e);
 	if (r < 0)
 		return -1;
 	if (!r)
@@ -54,6 +55,7 @@ static int find_base(struct site *s, const struct disk_row *row, struct session_
 		    "run a full iteration, or name a base that 'dm-checkpoint list %s' shows",
 		    s->path, row->name, s->path);
 	d->has_base = true;
+	d->base = base.tree;
 	return 0;
 }
 

@@ -6,9 +6,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "repo/tree_grow.h"
 #include "volume/drv_repo_site.h"
-
-#define UPDATES_MAX (128u << 10)	/* collected at most, before they are merged */
 
 struct repo_target {
 	struct repo_site *at;
@@ -17,15 +16,8 @@ struct repo_target {
 	uint64_t size, base_size;
 	struct tree *base;		/* empty for a full iteration */
 	struct tree *partial, *resume;	/* of an interrupted one, or NULL */
+	struct tree_grow *now;
 	_Atomic uint64_t added;
-
-	pthread_mutex_t merging;	/* of root */
-	bool has_root;
-	struct id root;			/* the tree so far */
-
-	pthread_mutex_t lock;		/* of the updates */
-	struct chunk_update *up;
-	size_t n, cap;
 };
 
 /* --- opening */
@@ -49,10 +41,7 @@ static int open_trees(struct repo_target *t, struct err *e)
 	if ((d->has_partial && !(t->partial = tree_open(st, &d->partial, e))) ||
 	    (d->has_resume && !(t->resume = tree_open(st, &d->resume, e))))
 		return -1;
-	if (d->has_partial || d->has_base) {
-		t->has_root = true;
-		t->root = d->has_partial ? d->partial : d->base;
-	}
+	t->now = tree_grow_new(st, d->has_partial ? &d->partial : d->has_base ? &d->base : NULL, t->size);
 	return 0;
 }
 
@@ -77,8 +66,6 @@ int repo_target_open(struct volume *v, const struct uri *u, const struct volume_
 	struct repo_target *t = x_alloc(sizeof *t);
 	struct err e = { 0 };
 
-	pthread_mutex_init(&t->lock, NULL);
-	pthread_mutex_init(&t->merging, NULL);
 	t->cs = how->chunk_size;
 	t->size = how->size;
 	v->priv = t;
@@ -87,7 +74,7 @@ int repo_target_open(struct volume *v, const struct uri *u, const struct volume_
 		return repo_failed(v, &e);
 	}
 	v->size = t->size;
-	v->wants_ids = true;
+	v->wants_ids = v->write_only = true;
 	v->limits = (struct volume_limits){ .min = 1, .preferred = t->cs, .max = t->cs };
 	return 0;
 }
@@ -99,60 +86,9 @@ void repo_target_close(struct volume *v)
 	tree_close(t->base);
 	tree_close(t->partial);
 	tree_close(t->resume);
-	pthread_mutex_destroy(&t->lock);
-	pthread_mutex_destroy(&t->merging);
-	free(t->up);
+	tree_grow_free(t->now);
 	free(t);
 	v->priv = NULL;
-}
-
-/* --- collecting and merging */
-
-static int by_number(const void *a, const void *b)
-{
-	const struct chunk_update *x = a, *y = b;
-
-	return (x->n > y->n) - (x->n < y->n);
-}
-
-/* Everything collected so far goes into the tree. */
-static int merge(struct repo_target *t, struct err *e)
-{
-	struct chunk_update *up;
-	size_t n;
-	int r = 0;
-
-	pthread_mutex_lock(&t->merging);
-	pthread_mutex_lock(&t->lock);
-	up = t->up;
-	n = t->n;
-	t->up = NULL;
-	t->n = t->cap = 0;
-	pthread_mutex_unlock(&t->lock);
-	if (n || !t->has_root) {
-		if (n)
-			qsort(up, n, sizeof *up, by_number);
-		r = tree_update(t->at->store, t->has_root ? &t->root : NULL, t->size, up, n, &t->root, e);
-		t->has_root = t->has_root || !r;
-	}
-	pthread_mutex_unlock(&t->merging);
-	free(up);
-	return r;
-}
-
-static int collect(struct repo_target *t, uint64_t n, uint64_t count, const struct id *id, struct err *e)
-{
-	bool full;
-
-	pthread_mutex_lock(&t->lock);
-	if (t->n == t->cap) {
-		t->cap = t->cap ? t->cap * 2 : 256;
-		t->up = x_grow(t->up, t->cap, sizeof *t->up);
-	}
-	t->up[t->n++] = (struct chunk_update){ .n = n, .count = count, .id = *id };
-	full = t->n >= UPDATES_MAX;
-	pthread_mutex_unlock(&t->lock);
-	return full ? merge(t, e) : 0;
 }
 
 /* --- what an iteration brings */
@@ -199,7 +135,7 @@ int repo_target_put(struct volume *v, struct volume_chunk *c)
 		    c->nfrags, c->plain, c->id, &id, &c->added, &e);
 	}
 	if (!r)
-		r = collect(t, n, 1, &id, &e);
+		r = tree_grow_put(t->now, n, 1, &id, &e);
 	if (r)
 		return repo_failed(v, &e);
 	t->added += c->added;
@@ -216,7 +152,7 @@ int repo_target_put_zero(struct volume *v, uint64_t off, uint64_t len)
 	if (off % t->cs || (len % t->cs && off + len != t->size))
 		return volume_fail(v, EBADMSG, "%llu bytes at %llu are not whole chunks", (unsigned long long)len,
 		    (unsigned long long)off);
-	return collect(t, off / t->cs, div_up(len, t->cs), &zero, &e) ? repo_failed(v, &e) : 0;
+	return tree_grow_put(t->now, off / t->cs, div_up(len, t->cs), &zero, &e) ? repo_failed(v, &e) : 0;
 }
 
 /* What `partial' holds is in the new state already: its tree is where the
@@ -241,7 +177,7 @@ int repo_target_held(struct volume *v, uint64_t off, const struct id *id)
 		return repo_failed(v, &e);
 	if (!id_equal(&have, id))
 		return 0;
-	return collect(t, n, 1, id, &e) ? repo_failed(v, &e) : 1;
+	return tree_grow_put(t->now, n, 1, id, &e) ? repo_failed(v, &e) : 1;
 }
 
 int repo_target_ref(struct volume *v, uint64_t off, uint32_t len, const struct id *id)
@@ -259,7 +195,7 @@ int repo_target_ref(struct volume *v, uint64_t off, uint32_t len, const struct i
 	/* It must be a chunk of this length, not just any record. */
 	if (!r || store_leaves(t->at->store, id, len, leaf, &e))
 		return e.code == DM_ENV ? repo_failed(v, &e) : 0;
-	return collect(t, off / t->cs, 1, id, &e) ? repo_failed(v, &e) : 1;
+	return tree_grow_put(t->now, off / t->cs, 1, id, &e) ? repo_failed(v, &e) : 1;
 }
 
 /* --- making it durable */
@@ -270,14 +206,15 @@ static int merge_members(struct volume_group *g, const struct driver *drv, struc
 {
 	for (size_t i = 0; i < g->n; i++) {
 		struct repo_target *t = g->member[i]->priv;
+		struct id root;
 
 		if (g->member[i]->drv != drv || t->at != rs)
 			continue;
-		if (merge(t, e))
+		if (tree_grow_root(t->now, &root, e))
 			return -1;
-		if (!t->disk->has_partial || !id_equal(&t->disk->partial, &t->root)) {
+		if (!t->disk->has_partial || !id_equal(&t->disk->partial, &root)) {
 			t->disk->has_partial = true;
-			t->disk->partial = t->root;
+			t->disk->partial = root;
 			*changed = true;
 		}
 	}
@@ -324,22 +261,25 @@ static int settle_size(struct repo_target *t, struct err *e)
 {
 	uint64_t n = min64(t->size, t->base_size) / t->cs, added = 0;
 	uint32_t old = chunk_len(t, t->base_size, n), new = chunk_len(t, t->size, n);
-	struct chunk_update up = { .n = n, .count = 1 };
-	struct tree *now = tree_open(t->at->store, &t->root, e);
-	struct id id, base;
-	bool stale;
-	int r = now ? 0 : -1;
+	struct id root, id, base;
+	struct tree *now;
+	int r;
 
+	if (tree_grow_root(t->now, &root, e))
+		return -1;
+	now = tree_open(t->at->store, &root, e);
+	r = now ? 0 : -1;
 	if (!r)
 		r = tree_chunk(now, n, &id, e) || tree_chunk(t->base, n, &base, e) ? -1 : 0;
 	tree_close(now);
 	if (r)
 		return -1;
-	stale = old && new && old != new && !id_zero(&base) && id_equal(&id, &base);
-	if (stale && store_patch(t->at->store, &base, old, new, n, NULL, 0, NULL, NULL, &up.id, &added, e))
+	if (!old || !new || old == new || id_zero(&base) || !id_equal(&id, &base))
+		return 0;
+	if (store_patch(t->at->store, &base, old, new, n, NULL, 0, NULL, NULL, &id, &added, e))
 		return -1;
 	t->added += added;
-	return tree_update(t->at->store, &t->root, t->size, &up, stale, &t->root, e);
+	return tree_grow_put(t->now, n, 1, &id, e);
 }
 
 static int finalize(struct repo_target *t, const struct id *source_root, struct err *e)
@@ -347,17 +287,19 @@ static int finalize(struct repo_target *t, const struct id *source_root, struct 
 	struct session_disk *d = t->disk;
 	char want[80], have[80];
 	int algo = t->at->site->algo;
+	struct id root;
 
-	if (merge(t, e) || (d->has_base && t->base_size != t->size && settle_size(t, e)))
+	if ((d->has_base && t->base_size != t->size && settle_size(t, e)) ||
+	    tree_grow_root(t->now, &root, e))
 		return -1;
-	if (source_root && !id_equal(source_root, &t->root))
+	if (source_root && !id_equal(source_root, &root))
 		return err_set(e, DM_NO, "disk %s: what was written is not what the source read: root %s, "
-		    "the source says %s", d->name, id_format(algo, &t->root, have),
+		    "the source says %s", d->name, id_format(algo, &root, have),
 		    id_format(algo, source_root, want));
 	if (store_flush(t->at->store, e))
 		return -1;
 	d->has_partial = d->has_final = true;
-	d->partial = d->final = t->root;
+	d->partial = d->final = root;
 	return session_save(t->at->site, t->at->session, e);
 }
 
@@ -383,8 +325,8 @@ int repo_target_finalize(struct volume *v, const struct id *source_root, struct 
 	pthread_mutex_unlock(&t->at->lock);
 	if (r)
 		return repo_failed(v, &e);
-	f->point = repo_point(t->at->site, &t->root);
+	f->point = repo_point(t->at->site, &t->disk->final);
 	f->has_root = true;
-	f->root = t->root;
+	f->root = t->disk->final;
 	return 0;
 }

@@ -205,6 +205,24 @@ bool volume_unproved(const struct volume *v)
 	return v->unproved;
 }
 
+bool volume_readable(const struct volume *v)
+{
+	return v->drv->read && !v->write_only;
+}
+
+bool volume_keeps_ids(const char *uri)
+{
+	const struct driver *d = NULL;
+	struct err ignored = { 0 };
+	struct uri u;
+
+	if (uri_parse(uri, &u, &ignored) == 0) {
+		d = driver_find(u.scheme);
+		uri_free(&u);
+	}
+	return d && d->keeps_ids;
+}
+
 bool volume_wants_ids(const struct volume *v)
 {
 	return v->wants_ids;

@@ -139,6 +139,10 @@ void volume_forgive(struct volume *v);
 int volume_error(const struct volume *v, struct err *e);
 int volume_group_error(const struct volume_group *g, struct err *e);
 
+/* Can it be read?  A target may be one that cannot. */
+bool volume_readable(const struct volume *v);
+/* Do targets named so keep the ids of what they hold themselves? */
+bool volume_keeps_ids(const char *uri);
 /* Does the driver want leaf ids computed before put? */
 bool volume_wants_ids(const struct volume *v);
 

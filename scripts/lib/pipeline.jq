@@ -9,6 +9,7 @@
 #   make      by disk name: those of new that are not there yet
 #   scan      names of the disks to compare with the base's ids
 #   progress  whether to show it
+#   ids       whether the site can keep the ids of targets elsewhere
 
 # A word for the shell.
 def q: if test("^[A-Za-z0-9_@%+=:,./-]+$") then . else @sh end;
@@ -104,7 +105,8 @@ def stages($in):
 		(["dm-send"] + seal("--seal"; key_there($in)) +
 		 (if ($w.transforms.compress // "zstd") == "zstd" then ["--compress", "zstd"] else [] end) +
 		 [$w.disks[] | volume($in)] | words | there($w.host))] +
-	[["dm-write"] + targets($in) | words] +
+	[["dm-write"] + (if $in.ids and $w.disks[0].target then ["--site", $w.site] else [] end) +
+		targets($in) | words] +
 	["dm-checkpoint commit --acks \"$tmp/acks\" " +
 		(["--workload", $w.name] | words) +
 		(if $w.recovery then " --recovery \"$tmp/recovery.json\"" else "" end) + " " +

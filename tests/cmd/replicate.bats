@@ -315,6 +315,14 @@ open_gate() {
 	replicated
 	same a.raw copy.a
 	same b.raw copy.b
+	# their ids are in the site, so the next one is a scan
+	change
+	replicated
+	[[ $output == "w: checkpoint 2, incremental, "* ]]
+	same a.raw copy.a
+	same b.raw copy.b
+	exits 0 dm-checkpoint verify --json site
+	jq -e '.ok and .reread == 2' <<<"$output" >/dev/null
 }
 
 @test "a site whose name has what a URI gives a meaning" {

@@ -195,16 +195,17 @@ static void test_find(void)
 static void test_find_base(void)
 {
 	struct err e = { 0 };
-	struct id want, got;
+	struct catalog_base got;
+	struct id want;
 
 	memset(want.b, 8, ID_LEN);
-	CHECK(catalog_find_base(&site, "other", &want, "", &got, &e) == 1 && id_equal(&got, &want));
-	CHECK(catalog_find_base(&site, "vdb", NULL, "file:1:2:4:0", &got, &e) == 1);
-	CHECK(id_equal(&got, &want));
-	CHECK(catalog_find_base(&site, "vdc", NULL, "file:1:2:4:0", &got, &e) == 0);
-	CHECK(catalog_find_base(&site, "vdb", NULL, "", &got, &e) == 0);
+	CHECK(catalog_find_base(&site, TREE_STORED, "other", &want, "", &got, &e) == 1 && id_equal(&got.tree, &want));
+	CHECK(catalog_find_base(&site, TREE_STORED, "vdb", NULL, "file:1:2:4:0", &got, &e) == 1);
+	CHECK(id_equal(&got.tree, &want));
+	CHECK(catalog_find_base(&site, TREE_STORED, "vdc", NULL, "file:1:2:4:0", &got, &e) == 0);
+	CHECK(catalog_find_base(&site, TREE_STORED, "vdb", NULL, "", &got, &e) == 0);
 	memset(want.b, 0xee, ID_LEN);
-	CHECK(catalog_find_base(&site, "vdb", &want, "file:1:2:4:0", &got, &e) == 0);
+	CHECK(catalog_find_base(&site, TREE_STORED, "vdb", &want, "file:1:2:4:0", &got, &e) == 0);
 }
 
 static void test_workload_lock(void)

@@ -333,6 +333,53 @@ static void test_no_rescue(void)
 }
 
 /* What is hidden is stored anew by who needs it, and that stays. */
+/* A tree of ids alone shares nodes with one of content: both stay whole, and
+ * neither keeps what only the other needs. */
+static void test_ids_only(void)
+{
+	struct prune_how how = { .keep = { .last = 1 } };
+	struct prune_report r;
+	struct verify_report v;
+	struct chunk_update up[CHUNKS];
+	struct checkpoint_disk d = { .name = "vdb", .size = CHUNKS * CHUNK, .block = 512,
+		.has_tree = true, .point = (char *)"/disks/vdb.000001.raw", .source_point = (char *)"" };
+	struct checkpoint c = { .workload = (char *)"a", .seq = 1, .algo = ID_BLAKE3, .kind = (char *)"full",
+		.disk = &d, .ndisks = 1, .session = "00000000000000000000000000000077" };
+	struct store *st;
+	struct progress *line = progress_new("verify", false);
+	struct id root, leaf[LEAVES_MAX], id;
+	uint8_t p[CHUNK];
+
+	begin();
+	st = store_open(site, STORE_WRITE, &err);
+	for (uint64_t i = 0; i < CHUNKS; i++) {
+		fill(100 + i, p);
+		id_content(site->algo, CHUNK, p, CHUNK, leaf, &id);
+		up[i] = (struct chunk_update){ .n = i, .count = 1 };
+		OK(store_put_leaves(st, leaf, CHUNK, &up[i].id, &err));
+		CHECK(id_equal(&id, &up[i].id));
+	}
+	OK(tree_update(st, NULL, CHUNKS * CHUNK, up, CHUNKS, &d.tree, &err));
+	OK(store_flush(st, &err));
+	c.time = c.started = c.committed = time_now();
+	OK(catalog_commit(site, &c, &err));
+	root = put_disk(st, 100);	/* the same content, stored: workload after "a" */
+	CHECK(id_equal(&root, &d.tree));
+	commit(1, &root);
+	put_disk(st, 1000);		/* of nobody */
+	store_close(st);
+	OK(prune_run(site, &how, &r, &err));
+	CHECK(r.missing == 0);
+	prune_report_free(&r);
+	OK(verify_run(site, line, &v, &err));
+	progress_end(line);
+	CHECK(v.ndamage == 0 && v.nloss == 0 && v.outside == 1);
+	/* 40 chunks and their leaves, 3 nodes and the top, a root */
+	CHECK(v.records == 2 * CHUNKS + 4 + 1);
+	verify_report_free(&v);
+	end();
+}
+
 static void test_doomed_stored_anew(void)
 {
 	struct session *se;
@@ -638,6 +685,7 @@ int main(void)
 {
 	RUN(test_drop);
 	RUN(test_merge);
+	RUN(test_ids_only);
 	RUN(test_rescue);
 	RUN(test_no_rescue);
 	RUN(test_doomed_stored_anew);

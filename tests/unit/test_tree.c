@@ -193,8 +193,57 @@ static void disorder_is_refused(void)
 	site_drop(s);
 }
 
+/* Nothing known, then chunk by chunk all of it; the tail is shorter. */
+static void what_is_not_known(void)
+{
+	struct site *s = site_new_with(&(struct site_options){ .chunk_size = CS });
+	struct err e = { 0 };
+	struct store *st = store_open(s, STORE_WRITE, &e);
+	static struct model m;
+	struct id root, leaf[LEAVES_MAX], got[LEAVES_MAX];
+
+	for (unsigned round = 0; round < 6; round++) {
+		uint64_t n = 1 + rnd_below(round < 3 ? 40 : 700);
+		struct tree *t;
+
+		m.size = n * CS - rnd_below(CS - 1);
+		for (uint64_t i = 0; i < n; i++) {
+			uint32_t len = (uint32_t)min64(CS, m.size - i * CS);
+
+			id_chunk_unknown(ID_BLAKE3, CS, len, NULL, &m.id[i]);
+		}
+		OK(tree_unknown(st, m.size, &root, &e), e);
+		check_root(&m, &root);
+		check_tree(st, &m, &root);
+		for (uint64_t i = 0; i < n; i++) {
+			struct chunk_update up = { .n = i, .count = 1 };
+
+			t = tree_open(st, &root, &e);
+			CHECK(t && tree_has_unknown(t, &e) == 1);
+			tree_close(t);
+			leaf[0] = make_id();
+			OK(store_put_leaves(st, leaf, (uint32_t)min64(CS, m.size - i * CS), &up.id, &e), e);
+			OK(tree_update(st, &root, m.size, &up, 1, &root, &e), e);
+			m.id[i] = up.id;
+		}
+		check_root(&m, &root);
+		t = tree_open(st, &root, &e);
+		CHECK(t && tree_has_unknown(t, &e) == 0);
+		tree_close(t);
+		/* leaf ids come back, and are never taken for a chunk */
+		OK(store_tree_leaves(st, &m.id[0], (uint32_t)min64(CS, m.size), got, &e), e);
+		CHECK(store_has(st, &m.id[0], &e) == 0);
+		CHECK(store_leaves(st, &m.id[0], (uint32_t)min64(CS, m.size), got, &e) && e.code == DM_NO);
+		e = (struct err){ 0 };
+	}
+	OK(store_flush(st, &e), e);
+	store_close(st);
+	site_drop(s);
+}
+
 int main(void)
 {
+	RUN(what_is_not_known);
 	RUN(random_updates);
 	RUN(empty_and_huge);
 	RUN(disorder_is_refused);
