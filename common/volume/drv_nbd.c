@@ -4,7 +4,8 @@
 #include "base/bytes.h"
 #include "volume/drv_nbd.h"
 
-#define CALLS 8u	/* at once hide the way to the server and back */
+#define CALLS 8u	/* at once hide the way to the server and back, */
+#define CALLS_WRITE 32u	/* and a store that takes its time */
 
 static void nbdv_close(struct volume *v)
 {
@@ -59,7 +60,7 @@ static int nbdv_open(struct volume *v, const struct uri *u, const struct volume_
 	if (r == 0)
 		r = how->mode == VOL_READ ? open_source(v, how) : nbdv_target_open(v, how);
 	v->limits = (struct volume_limits){ .min = 1, .preferred = n->min > 4096 ? n->min :
-		n->min > 512 ? 4096 : 512, .calls = CALLS };
+		n->min > 512 ? 4096 : 512, .calls = how->mode == VOL_READ ? CALLS : CALLS_WRITE };
 	if (r != 0)
 		nbdv_close(v);
 	return r;
@@ -81,6 +82,7 @@ const struct driver drv_nbd = {
 	.read = nbdv_read,
 	.write = nbdv_write,
 	.zero = nbdv_zero,
+	.put = nbdv_put,
 	.extents = nbdv_extents,
 	.base_point = nbdv_base_point,
 	.flush = nbdv_flush_all,

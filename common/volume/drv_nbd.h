@@ -99,6 +99,12 @@ int nbdv_call_end(struct nbdv_call *c, struct volume *v, const char *what);
 int nbdv_read(struct volume *v, void *p, size_t len, uint64_t off);
 int nbdv_put_bytes(struct volume *v, const void *p, size_t len, uint64_t off);
 int nbdv_put_zeros(struct volume *v, uint64_t off, uint64_t len);
+struct nbdv_piece {
+	const uint8_t *p;	/* NULL: zeros */
+	uint64_t off, len;
+};
+/* Several of them, which do not overlap, with no more waiting than for one. */
+int nbdv_put_pieces(struct volume *v, const struct nbdv_piece *p, size_t k);
 int nbdv_sync(struct volume *v);
 
 /* ---- drv_nbd_map.c ---- */
@@ -112,6 +118,7 @@ int nbdv_target_open(struct volume *v, const struct volume_how *how);
 void nbdv_target_close(struct nbdv_vol *n);
 int nbdv_write(struct volume *v, const void *p, size_t len, uint64_t off);
 int nbdv_zero(struct volume *v, uint64_t off, uint64_t len);
+int nbdv_put(struct volume *v, struct volume_chunk *c);
 int nbdv_flush_all(struct volume *v, uint32_t epoch);
 int nbdv_finalize(struct volume *v, const char *source_point, const struct id *source_root,
     struct volume_final *f);

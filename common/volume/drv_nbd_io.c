@@ -50,33 +50,58 @@ static int64_t send_one(const struct transfer *t, struct nbd_handle *h, uint64_t
 
 #define AT_ONCE 64u
 
-/* Up to AT_ONCE requests from *at on. */
-static int transfer_some(const struct transfer *t, struct volume *v, uint64_t *at)
-{
+/* Requests that go out together and are awaited together: no more than
+ * AT_ONCE, each of one op. */
+struct together {
+	struct volume *v;
+	struct nbdv_call call;
 	struct nbdv_part part[AT_ONCE];
-	uint64_t each = request_len(t);
-	struct nbdv_call c;
+	unsigned n;
+	enum op op;		/* of the first of them */
+};
 
-	nbdv_call_begin(&c, t->n);
-	for (unsigned i = 0; i < AT_ONCE && *at < t->len; i++) {
-		size_t len = min64(each, t->len - *at);
-		struct nbdv_conn *conn = nbdv_part_begin(&c, &part[i], t->off + *at, t->op == OP_ZERO);
+static int together_end(struct together *g)
+{
+	static const char *const what[] = { "read", "write", "zero", "zero" };
+	unsigned n = g->n;
 
+	g->n = 0;
+	return n ? nbdv_call_end(&g->call, g->v, what[g->op]) : 0;
+}
+
+/* 0, or what those that had to be awaited first gave. */
+static int together_add(struct together *g, const struct transfer *t)
+{
+	uint64_t each = request_len(t), at = 0;
+	int r = 0;
+
+	for (; r == 0 && at < t->len; at += min64(each, t->len - at)) {
+		struct nbdv_conn *conn;
+		struct nbdv_part *part;
+
+		if (g->n == AT_ONCE && (r = together_end(g)) != 0)
+			break;
+		if (!g->n) {
+			nbdv_call_begin(&g->call, t->n);
+			g->op = t->op;
+		}
+		part = &g->part[g->n++];
+		conn = nbdv_part_begin(&g->call, part, t->off + at, t->op == OP_ZERO);
 		if (conn)
-			nbdv_part_sent(&part[i], conn, send_one(t, conn->h, *at, len, nbdv_part_end(&part[i])));
-		*at += len;
+			nbdv_part_sent(part, conn, send_one(t, conn->h, at, min64(each, t->len - at),
+			    nbdv_part_end(part)));
 	}
-	return nbdv_call_end(&c, v, t->op == OP_READ ? "read" : t->op == OP_WRITE ? "write" : "zero");
+	return r;
 }
 
 static int transfer(struct volume *v, enum op op, void *p, uint64_t off, uint64_t len)
 {
 	struct transfer t = { .n = v->priv, .op = op, .p = p, .off = off, .len = len };
-	uint64_t at = 0;
-	int r = 0;
+	struct together g = { .v = v };
+	int r = together_add(&g, &t);
 
-	while (r == 0 && at < len)
-		r = transfer_some(&t, v, &at);
+	if (r == 0)
+		r = together_end(&g);
 	if (r == -ENOTSUP && op != OP_ZERO)
 		return volume_fail(v, EIO, "at %llu: the server does not support the request",
 		    (unsigned long long)off);
@@ -193,6 +218,48 @@ int nbdv_put_bytes(struct volume *v, const void *p, size_t len, uint64_t off)
 int nbdv_put_zeros(struct volume *v, uint64_t off, uint64_t len)
 {
 	return put_range(v, NULL, len, off);
+}
+
+static bool on_blocks(const struct nbdv_vol *n, const struct nbdv_piece *p)
+{
+	uint64_t end = p->off + p->len;
+
+	return block_start(n, p->off) == p->off && block_end(n, end) == end;
+}
+
+/* All of them together; -ENOTSUP when the server cannot zero after all. */
+static int put_together(struct volume *v, const struct nbdv_piece *p, size_t k)
+{
+	struct nbdv_vol *n = v->priv;
+	enum op zero = n->can_zero && !n->no_zero ? OP_ZERO : OP_WRITE_ZEROS;
+	struct together g = { .v = v };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < k; i++) {
+		struct transfer t = { .n = n, .op = p[i].p ? OP_WRITE : zero,
+		    .p = (void *)(uintptr_t)p[i].p, .off = p[i].off, .len = p[i].len };
+
+		r = together_add(&g, &t);
+	}
+	return r != 0 ? r : together_end(&g);
+}
+
+int nbdv_put_pieces(struct volume *v, const struct nbdv_piece *p, size_t k)
+{
+	struct nbdv_vol *n = v->priv;
+	bool whole = true;
+	int r = -ENOTSUP;
+
+	for (size_t i = 0; whole && i < k; i++)
+		whole = on_blocks(n, &p[i]);
+	if (whole)
+		r = put_together(v, p, k);
+	if (r != -ENOTSUP)
+		return r;
+	r = 0;
+	for (size_t i = 0; r == 0 && i < k; i++)
+		r = put_range(v, p[i].p, p[i].len, p[i].off);
+	return r;
 }
 
 int nbdv_sync(struct volume *v)

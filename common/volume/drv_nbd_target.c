@@ -146,6 +146,39 @@ int nbdv_zero(struct volume *v, uint64_t off, uint64_t len)
 	return r != 0 ? r : nbdv_put_zeros(v, off, len);
 }
 
+/* Its fragments, and zeros between them: the way to the server and back costs
+ * once for all of them, not for each. */
+int nbdv_put(struct volume *v, struct volume_chunk *c)
+{
+	struct nbdv_piece *piece;
+	const uint8_t *p = c->plain;
+	uint64_t at = 0;
+	size_t k = 0;
+	int r = 0;
+
+	c->added = c->plain_len;
+	if (!c->nfrags)
+		return nbdv_write(v, p, c->len, c->off);
+	piece = x_array(2 * c->nfrags + 1, sizeof(*piece));
+	for (size_t i = 0; i < c->nfrags; i++) {
+		const struct frag *f = &c->frag[i];
+
+		if (c->rest_zero && f->off > at)
+			piece[k++] = (struct nbdv_piece){ NULL, c->off + at, f->off - at };
+		piece[k++] = (struct nbdv_piece){ p, c->off + f->off, f->len };
+		p += f->len;
+		at = (uint64_t)f->off + f->len;
+	}
+	if (c->rest_zero && at < c->len)
+		piece[k++] = (struct nbdv_piece){ NULL, c->off + at, c->len - at };
+	for (size_t i = 0; r == 0 && i < k; i++)
+		r = claim(v, piece[i].off, piece[i].len);
+	if (r == 0)
+		r = nbdv_put_pieces(v, piece, k);
+	free(piece);
+	return r;
+}
+
 int nbdv_flush_all(struct volume *v, uint32_t epoch)
 {
 	struct nbdv_target *t = ((struct nbdv_vol *)v->priv)->target;
@@ -162,15 +195,24 @@ int nbdv_flush_all(struct volume *v, uint32_t epoch)
 	return r;
 }
 
+#define GAPS 64u	/* zeroed together */
+
 /* Zero what of [off, off + len) the server does not call zero. */
 static int zero_gap(struct volume *v, uint64_t off, uint64_t len)
 {
 	struct extents x = { 0 };
 	int r = nbdv_extents(v, NULL, off, len, &x);
+	struct nbdv_piece piece[GAPS];
+	size_t k = 0;
 
-	for (size_t i = 0; r == 0 && i < x.n; i++)
+	for (size_t i = 0; r == 0 && i < x.n; i++) {
 		if (x.v[i].kind != EXT_ZERO)
-			r = nbdv_put_zeros(v, x.v[i].off, x.v[i].len);
+			piece[k++] = (struct nbdv_piece){ NULL, x.v[i].off, x.v[i].len };
+		if (k == GAPS || (k && i + 1 == x.n)) {
+			r = nbdv_put_pieces(v, piece, k);
+			k = 0;
+		}
+	}
 	extents_free(&x);
 	return r;
 }

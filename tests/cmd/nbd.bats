@@ -154,6 +154,30 @@ disk() {
 	same a b
 }
 
+@test "a slow store gets the fragments of a chunk, and what is zero between them, together" {
+	local ms t0
+	python3 -c 'import os
+with open("a", "wb") as f:
+    for i in range(127):
+        f.seek(65536 * i + 512)
+        f.write(os.urandom(32768))
+    f.truncate(65536 * 128)'
+	for ms in 60 300; do
+		image_random b 8M
+		nbd "s$ms" --filter=delay file b "wdelay=${ms}ms"
+		t0=${EPOCHREALTIME/./}
+		sh_exits 0 "dm-changed d=a | dm-describe | dm-send --allow-change d=a | dm-write --json 'd=$uri'"
+		# One after another the 32 requests of a chunk would take 9.6 s.
+		[ $((${EPOCHREALTIME/./} - t0)) -lt 4000000 ]
+		same a b
+	done
+	# Blocks that fragments do not end on are read, and one is refused zeros.
+	image_random b 8M
+	nbd sp --filter=blocksize-policy --filter=nozero file b blocksize-minimum=4096 blocksize-error-policy=error
+	sh_exits 0 "dm-changed d=a | dm-describe | dm-send --allow-change d=a | dm-write --json 'd=$uri'"
+	same a b
+}
+
 @test "read-only exports, and small ones, are no targets" {
 	disk a
 	nbd s -r file a
