@@ -20,12 +20,19 @@ static int worker_greet(struct worker *w, struct err *e)
 	return hello_put(w->out, &w->all->hello, e);
 }
 
+int worker_spawn(struct worker *w, struct err *e)
+{
+	if (w->child.pid > 0)
+		return 0;
+	return child_spawn(&w->child, w->command, e) < 0 ? err_prefix(e, "%s", w->name) : 0;
+}
+
 int worker_start(struct worker *w, struct err *e)
 {
 	const struct workers *x = w->all;
 
-	if (child_spawn(&w->child, w->command, e) < 0)
-		return err_prefix(e, "%s", w->name);
+	if (worker_spawn(w, e) < 0)
+		return -1;
 	if (fd_nonblock(w->child.in, true) < 0 || fd_nonblock(w->child.out, true) < 0)
 		return err_sys(e, DM_ENV, errno, "%s", w->name);
 	w->in = frame_in_new(w->child.out, w->name);

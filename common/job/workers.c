@@ -41,6 +41,13 @@ static int workers_start(struct workers *x, struct err *e)
 		return err_sys(e, DM_ENV, errno, "standard input or output");
 	x->in = frame_in_new(STDIN_FILENO, "input");
 	x->input_open = true;
+	/* They connect while the first request is still on its way.  What goes
+	 * wrong now goes wrong again, and is said, when they are needed. */
+	for (unsigned i = 0; i < x->n; i++) {
+		struct err none = { 0 };
+
+		(void)worker_spawn(&x->worker[i], &none);
+	}
 	return 0;
 }
 

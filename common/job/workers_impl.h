@@ -123,6 +123,8 @@ int retry_watch(struct workers *x, int64_t now, struct err *e);
 int worker_frame(struct worker *w, struct frame *f, struct err *e);
 
 /* worker.c: one of them. */
+/* Its process only, before there is a word for it: 0, or -1 with *e. */
+int worker_spawn(struct worker *w, struct err *e);
 /* 0, or -1 with *e when it can be tried no more. */
 int worker_start(struct worker *w, struct err *e);
 /* Read once what it sent: 0, or -1 with *e (the whole job failed). */
