@@ -116,8 +116,11 @@ $(B)/sim/window: $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c)) $(B)/libdm.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# Which seeds: make sim SEEDS=500 FROM=1000
+SEEDS ?= 20
+FROM  ?= 0
 sim: $(B)/sim/window
-	$< --check --plot $(B)/sim/window.svg
+	$< --check --seeds $(SEEDS) --from $(FROM) --plot $(B)/sim/window.svg
 	@echo 'plot: $(B)/sim/window.svg'
 
 # The plugin for nbdkit, where its headers are (package nbdkit-plugin-dev).
@@ -147,7 +150,7 @@ check: testbuild
 	DM_BUILD=$(B) tests/run
 
 lint:
-	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run tests/bench/run tests/bench/live tests/bench/index \
+	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run tests/bench/run tests/bench/live tests/bench/index tests/bench/links \
 		tests/lib/*.bash scripts/lib/*.bash tests/lib/guest/init tests/lib/guest/udhcpc.sh
 	mandoc -T lint -W warning $(MAN)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=unusedStructMember \
@@ -187,7 +190,7 @@ help:
 	@echo 'make unit        unit tests only'
 	@echo 'make lint        shellcheck, mandoc, cppcheck'
 	@echo 'make fuzz        fuzz every parser, FUZZ_SECONDS=20 each'
-	@echo 'make sim         simulate the window law: a table and a plot'
+	@echo 'make sim         simulate the window law: a table and a plot (SEEDS=20 FROM=0)'
 	@echo 'make bench       compare with other tools on this machine'
 	@echo 'make install     to DESTDIR and PREFIX (/usr/local)'
 

@@ -1,8 +1,8 @@
 /* Simulate the window law and others: a table, a plot, and whether the law
  * keeps what it promises.
- *	window [--seeds N] [--plot FILE] [--check] [--as RULE] [CASE...]
+ *	window [--seeds N] [--from SEED] [--plot FILE] [--check] [--as RULE] [CASE...]
  * With --check the exit code is 1 when it does not.  --as holds another rule to
- * the law's obligations. */
+ * the law's obligations.  The seeds are N (20) from SEED (0) on. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,7 +178,7 @@ static void print(const struct sim_case *c, const struct bench *b, const char *n
 	}
 }
 
-static void run_case(const struct sim_case *c, unsigned seeds, struct plot_line *lines)
+static void run_case(const struct sim_case *c, unsigned from, unsigned seeds, struct plot_line *lines)
 {
 	struct bench b[SPANS_MAX];
 	struct sim_result r;
@@ -192,10 +192,10 @@ static void run_case(const struct sim_case *c, unsigned seeds, struct plot_line 
 	for (unsigned k = 0; k < RULES; k++) {
 		struct sim_result sum = { 0 };
 
-		for (unsigned seed = 0; seed < seeds; seed++) {
+		for (unsigned seed = from; seed < from + seeds; seed++) {
 			sim_run(c, &rules[k].rule, seed, &r);
 			add(&sum, &r, seeds);
-			if (!seed)
+			if (seed == from)
 				lines[k] = (struct plot_line){ rules[k].name, rules[k].color, r };
 			if (!strncmp(rules[k].name, judged, strlen(judged)))
 				check(c, b, seed, &r);
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
 {
 	static struct plot_line lines[CASES * RULES];
 	const char *plot = NULL;
-	unsigned seeds = SEEDS_LEAST, ran = 0;
+	unsigned seeds = SEEDS_LEAST, from = 0, ran = 0;
 	bool checked = false;
 
 	(void)argc;
@@ -232,6 +232,8 @@ int main(int argc, char **argv)
 			judged = *++argv;
 		else if (!strcmp(*argv, "--seeds") && argv[1])
 			seeds = (unsigned)atoi(*++argv);
+		else if (!strcmp(*argv, "--from") && argv[1])
+			from = (unsigned)atoi(*++argv);
 		else
 			return 2;
 	}
@@ -240,7 +242,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < CASES; i++) {
 		if (!chosen(&cases[i], argv))
 			continue;
-		run_case(&cases[i], seeds, &lines[i * RULES]);
+		run_case(&cases[i], from, seeds, &lines[i * RULES]);
 		ran++;
 	}
 	if (plot && plot_write(plot, cases, CASES, lines, RULES) < 0)
