@@ -270,11 +270,12 @@ static bool collected(const struct law_node *n, const struct window_law *w, size
 }
 
 /* A probe that is in doubt itself moves what is known only a part of the way,
- * unless it differs by more than doubt explains. */
+ * unless it differs by more than doubt explains: doubt is a part of what was
+ * found, and a few slow ones that make it long make it that much less sure. */
 static void latency_blend(struct law_node *n, double found)
 {
 	double old = (double)n->own.latency, part = DOUBT_FREE / n->doubt;
-	bool other = fabs(found - old) > 3 * n->doubt * old;
+	bool other = fabs(found - old) > 3 * n->doubt * fmax(found, old);
 
 	if (!n->own.latency || other || part > 1)
 		part = 1;

@@ -28,7 +28,7 @@ static const struct sim_case cases[] = {
 	  .latency = 0.100, .sigma = 0.2, .slow_from = 40, .slow_to = 80,
 	  .disks = 1, .per_pipe = 1, .length = 120, .span = { { 10, 40 }, { 60, 80 }, { 100, 120 } } },
 	{ "jitter", "400 MiB/s, 60 ms, sigma 0.9", .rate = 400, .latency = 0.060, .sigma = 0.9,
-	  .disks = 1, .per_pipe = 1, .length = 60, .span = { { 10, 60 } } },
+	  .by_chance = true, .disks = 1, .per_pipe = 1, .length = 60, .span = { { 10, 60 } } },
 	{ "rejects early", "600 MiB/s, 60 ms, 8 disks, refuses above 150 ms of queue",
 	  .rate = 600, .latency = 0.060, .sigma = 0.2, .reject = 0.150,
 	  .disks = 8, .per_pipe = 1, .length = 60, .span = { { 10, 60 } } },
@@ -109,17 +109,29 @@ static void bench_make(const struct sim_case *c, struct bench *b)
 		b[i].alone = r.span[i].median;
 }
 
-static unsigned failures;
+static unsigned failures, misses;
 static const char *judged = "law";
+
+/* Where one latency in eighty is five times the mean, a probe of some dozens
+ * can be wrong by chance: of such a case so many runs may miss an obligation,
+ * by so much. */
+#define CHANCE 0.005
+#define CHANCE_FEW 2		/* and so many more, in a few runs */
+#define CHANCE_FACTOR 1.25
 
 static void must(bool ok, const char *what, const struct sim_case *c, unsigned seed,
     const struct span *s, double got, double want)
 {
+	bool near = got < CHANCE_FACTOR * want && want < CHANCE_FACTOR * got;
+
 	if (ok)
 		return;
-	failures++;
-	printf("FAILED %s: seed %u, %g-%g s: %s: %g against %g\n", c->name, seed, s->from, s->to,
-	    what, got, want);
+	if (c->by_chance && near)
+		misses++;
+	else
+		failures++;
+	printf("%s %s: seed %u, %g-%g s: %s: %g against %g\n", c->by_chance && near ? "missed" : "FAILED",
+	    c->name, seed, s->from, s->to, what, got, want);
 }
 
 /* The obligations.  Latency is compared with what it is when little is in
@@ -133,9 +145,9 @@ static void check(const struct sim_case *c, const struct bench *b, unsigned seed
 		double unloaded = b[i].least > 2 * b[i].alone ? b[i].least : b[i].alone;
 
 		must(m->rate >= 0.95 * b[i].best, "rate below 95 % of the best fixed window", c,
-		    seed, &b[i].span, m->rate, b[i].best);
+		    seed, &b[i].span, m->rate, 0.95 * b[i].best);
 		must(m->median <= 2 * unloaded || b[i].span.settling, "median latency above twice the unloaded one", c,
-		    seed, &b[i].span, m->median, unloaded);
+		    seed, &b[i].span, m->median, 2 * unloaded);
 		if (c->disks > 1)
 			must(m->jain >= 0.95, "unfair (Jain)", c, seed, &b[i].span, m->jain, 0.95);
 		if (c->reject > 0)
@@ -184,6 +196,7 @@ static void run_case(const struct sim_case *c, unsigned from, unsigned seeds, st
 	struct sim_result r;
 
 	bench_make(c, b);
+	misses = 0;
 	printf("\n%s: %s\n", c->name, c->about);
 	for (unsigned i = 0; i < spans_of(c); i++)
 		printf("  %g-%g s: best fixed window %g: %.1f MiB/s; unloaded %.1f ms, with 16 "
@@ -201,6 +214,10 @@ static void run_case(const struct sim_case *c, unsigned from, unsigned seeds, st
 				check(c, b, seed, &r);
 		}
 		print(c, b, rules[k].name, &sum);
+	}
+	if (misses > CHANCE_FEW + CHANCE * seeds) {
+		failures++;
+		printf("FAILED %s: %u of %u runs missed an obligation\n", c->name, misses, seeds);
 	}
 	fflush(stdout);
 }

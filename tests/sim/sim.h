@@ -30,6 +30,7 @@ struct sim_case {
 	unsigned per_pipe;	/* disks of one pipeline, which share a law_node */
 	double apart;		/* a disk starts so long after the one before */
 	double budget;		/* chunks in flight of all; 0 unlimited */
+	bool by_chance;		/* latencies so scattered that luck has a part in it */
 	bool tiny_last;		/* the last disk writes one chunk a second */
 	double length;
 	struct span span[SPANS_MAX];	/* to be measured; an empty one ends it */
