@@ -39,6 +39,7 @@ struct slot {
 struct emit_disk {
 	struct volume *vol;
 	uint64_t read, sent;	/* of the putter */
+	uint64_t told;		/* read, when STAT was last put */
 };
 
 struct emit {

@@ -99,18 +99,23 @@ int emit_say_stat(struct emit *m, uint32_t disk, struct err *e)
 
 	s.v[STAT_READ] = m->disk[disk].read;
 	s.v[STAT_SENT] = m->disk[disk].sent;
+	m->disk[disk].told = m->disk[disk].read;
 	return stat_put(m->out, disk, &s, e);
 }
 
-/* Once a second the other side hears how much its chunks shrank. */
-static int stat_due(struct emit *m, uint32_t disk, struct err *e)
+/* Once a second the other side hears how much its chunks shrank, of each disk
+ * that it got any of. */
+static int stats_due(struct emit *m, struct err *e)
 {
 	int64_t now = time_mono();
 
 	if (now - m->told < STAT_EVERY_NS)
 		return 0;
 	m->told = now;
-	return emit_say_stat(m, disk, e);
+	for (uint32_t i = 0; i < m->hello.ndisks; i++)
+		if (m->disk[i].read != m->disk[i].told && emit_say_stat(m, i, e) < 0)
+			return -1;
+	return 0;
 }
 
 static int slot_put(struct emit *m, struct slot *s, struct err *e)
@@ -134,7 +139,7 @@ static int slot_put(struct emit *m, struct slot *s, struct err *e)
 	m->done += s->plain;
 	if (m->how->progress)
 		progress_set(m->how->progress, m->done, 0, NULL);
-	return stat_due(m, s->disk, e);
+	return stats_due(m, e);
 }
 
 /* The next slot to be put, or NULL at the end.  Before it waits it sends what

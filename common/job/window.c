@@ -68,7 +68,7 @@ static void window_free(struct window *w)
 	progress_end(w->progress);
 	free(w->sent);
 	free(w->told_window);
-	free(w->came);
+	free(w->read);
 	free(w->refunded);
 	budget_close(w->budget);
 	for (size_t i = 0; i < w->nback; i++)
@@ -150,18 +150,20 @@ int window_emit(struct window *w, struct err *e)
 void window_show(struct window *w)
 {
 	char note[96] = "", size[16], *p = note;
-	uint64_t sent = 0;
+	uint64_t sent = 0, read = 0;
 	enum law_reason why;
 
 	if (!w->progress)
 		return;
-	for (uint32_t i = 0; i < w->hello.ndisks; i++)
+	for (uint32_t i = 0; i < w->hello.ndisks; i++) {
 		sent += w->sent[i];
+		read += w->read[i];
+	}
 	if (!w->input_ended && w->to_scan)
 		p += snprintf(p, 32, "scanned %u%%",
 		    (unsigned)(100.0 * (double)w->scanned / (double)w->to_scan));
 	if (sent)
-		p += snprintf(p, 24, "%s%.1f:1", *note ? ", " : "", (double)w->written / (double)sent);
+		p += snprintf(p, 24, "%s%.1f:1", *note ? ", " : "", (double)read / (double)sent);
 	if (w->hello.ndisks > 1)
 		p += snprintf(p, 24, "%s%u disks", *note ? ", " : "", w->hello.ndisks);
 	if (w->schedule && w->o->acks && !w->end_sent) {

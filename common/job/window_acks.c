@@ -27,8 +27,6 @@ static int take_written(struct window *w, const struct frame *f, struct err *e)
 	if (schedule_written(w->schedule, f->disk, &x.en, window_clock(w), e) < 0)
 		return err_prefix(e, "acks");
 	w->written += entry_bytes(&x.en);
-	if (x.how == HOW_DATA)
-		w->came[f->disk] += entry_bytes(&x.en);
 	return 0;
 }
 
@@ -68,6 +66,7 @@ static int take_stat(struct window *w, const struct frame *f, struct err *e)
 		return err_set(e, DM_BAD, "acks: figures of an unknown disk");
 	if (s.v[STAT_SENT]) {
 		w->sent[f->disk] = s.v[STAT_SENT];
+		w->read[f->disk] = s.v[STAT_READ];
 		window_share_sent(w, f->disk);
 	}
 	return 0;

@@ -59,8 +59,8 @@ struct window {
 	uint64_t scanned, to_scan;
 	int64_t told;		/* when steps of windows were last told, */
 	uint64_t *told_window;	/* and which, by disk: chunks */
-	uint64_t *sent;		/* by disk: payload bytes, as the target was told */
-	uint64_t *came;		/* by disk: bytes acknowledged that had to travel */
+	uint64_t *sent;		/* by disk: payload bytes, as the target was told, */
+	uint64_t *read;		/* and how much content they hold */
 	uint64_t *refunded;	/* by disk: those of them that compression saved */
 };
 

@@ -27,7 +27,7 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 		return -1;
 	w->has_hello = true;
 	w->sent = x_array(w->hello.ndisks, sizeof(*w->sent));
-	w->came = x_array(w->hello.ndisks, sizeof(*w->came));
+	w->read = x_array(w->hello.ndisks, sizeof(*w->read));
 	w->refunded = x_array(w->hello.ndisks, sizeof(*w->refunded));
 	w->told_window = x_array(w->hello.ndisks, sizeof(*w->told_window));
 	/* With acks nobody knows more of the iteration than we do; without them

@@ -57,7 +57,9 @@ int64_t window_pace(void *arg, uint64_t bytes, int64_t now)
 
 void window_share_sent(struct window *w, uint32_t disk)
 {
-	uint64_t saved = w->came[disk] > w->sent[disk] ? w->came[disk] - w->sent[disk] : 0;
+	/* Of the same moment: what was acknowledged meanwhile says nothing, as
+	 * whoever sent it may not have told yet. */
+	uint64_t saved = w->read[disk] > w->sent[disk] ? w->read[disk] - w->sent[disk] : 0;
 
 	if (saved <= w->refunded[disk])
 		return;

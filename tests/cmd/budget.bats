@@ -122,6 +122,25 @@ status() { dm-window --budget budget --status --json; }
 	[ $((t1 - t0)) -lt 7000000000 ]
 }
 
+@test "a limit holds for many disks and workers, of whom each tells a part" {
+	local d disks='' targets='' t0 t1
+	for d in a b c d; do
+		python3 -c 'import os, sys
+with open(sys.argv[1], "wb") as f:
+    for i in range(768):
+        f.seek(65536 * i)
+        f.write(os.urandom(32768))' "$d.raw"
+		disks+=" $d=$d.raw" targets+=" $d=$d.copy"
+	done
+	t0=$(date +%s%N)
+	sh_exits 0 "set -o pipefail
+		dm-changed$disks | dm-describe | dm-window --acks acks --limit 200Mbit |
+		dm-recv --streams 4 -- dm-send --allow-change$disks | dm-write --acks acks$targets"
+	t1=$(date +%s%N)
+	[ $((t1 - t0)) -gt 3800000000 ]		# 96 MiB: 4.03 s
+	cmp d.raw d.copy
+}
+
 @test "requests tell the windows, and why they are so" {
 	image_random a.raw 100M
 	sh_exits 0 'set -o pipefail
