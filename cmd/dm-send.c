@@ -14,9 +14,11 @@
 #include "job/sealing.h"
 #include "repo/site.h"
 
+#define SIZE_MOST (UINT64_C(1) << 50)
+
 struct args {
-	const char *compress;
-	uint64_t threads, chunk_size;
+	const char *compress, *resume;
+	uint64_t threads, chunk_size, interval;
 	bool all, allow_change, progress, one_way;
 	struct sealing seal;
 	const char *key;
@@ -35,6 +37,10 @@ static void args_parse(struct args *a, int argc, char **argv)
 		  "no requests: send the volumes whole", 0, 0 },
 		{ "chunk-size", 0, OPT_SIZE, &a->chunk_size, "SIZE",
 		  "with --all: cut into chunks of SIZE (default 1M)", CHUNK_MIN, CHUNK_MAX },
+		{ "interval", 'i', OPT_SIZE, &a->interval, "SIZE",
+		  "with --all: have it made durable each time it is this much (500M)", KIB(4), SIZE_MOST },
+		{ "resume", 'r', OPT_STR, &a->resume, "SITE",
+		  "with --all: leave out what an interrupted session of this site holds", 0, 0 },
 		{ "allow-change", 0, OPT_FLAG, &a->allow_change, NULL,
 		  "the volumes may change while they are read", 0, 0 },
 		{ "seal", 0, OPT_STR, &a->seal.seal, "KEYFILE",
@@ -56,6 +62,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 	};
 
 	a->chunk_size = CHUNK_MAX;
+	a->interval = MIB(500);
 	opt_parse(&prog, argc, argv, &a->volume, &a->nvolumes, NULL);
 	site_use_key(a->key);
 	if (!is_pow2(a->chunk_size))
@@ -130,7 +137,11 @@ int main(int argc, char **argv)
 	how.threads = (unsigned)a.threads;
 	how.allow_change = a.allow_change;
 	how.chunk_size = (uint32_t)a.chunk_size;
+	how.interval = a.interval;
+	how.resume = a.resume;
 	a.all |= no_requests();
+	if (a.resume && !a.all)
+		opt_die("--resume goes with --all: else dm-window has it");
 	how.progress = a.progress || a.all ? progress_new("dm-send", a.progress) : NULL;
 	if (grants_parse(&grants, a.volume, a.nvolumes, &e) == 0 && seal_load_both(&a, &how, &e) == 0)
 		o = frame_out_new(1, "output", &e);

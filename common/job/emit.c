@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "job/inlet.h"
+#include "job/resume.h"
 
 /* ---- sources ---- */
 
@@ -290,12 +291,20 @@ static int hello_make(struct emit *m, struct err *e)
 int emit_all(const struct emit_how *how, int out_fd, struct frame_out *o, struct err *e)
 {
 	struct emit m = { .how = how, .out = o, .out_fd = out_fd };
-	int rc = -1;
+	struct resume *resume = NULL;
+	int rc;
 
 	if (cause_init(&m.cause, e) < 0)
 		return -1;
-	if (hello_make(&m, e) == 0)
-		rc = run(&m, emit_ask_whole, NULL, e);
+	rc = hello_make(&m, e);
+	/* Before anyone who hears our HELLO takes the session up. */
+	if (rc == 0 && how->resume) {
+		resume = resume_open(how->resume, &m.hello, e);
+		rc = resume ? 0 : -1;
+	}
+	if (rc == 0)
+		rc = run(&m, emit_ask_whole, resume, e);
+	resume_close(resume);
 	emit_close(&m);
 	cause_destroy(&m.cause);
 	return rc;

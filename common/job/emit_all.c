@@ -2,23 +2,54 @@
 #include "job/emit_impl.h"
 
 #include "job/describe.h"
+#include "job/resume.h"
 
 #define STEP MIB(1024)		/* of a volume, asked for at a time */
 
 struct whole {
 	struct emit *m;
 	uint64_t index;		/* of the next entry */
+	struct resume *resume;	/* or NULL */
+	uint32_t epoch;
+	uint64_t since;		/* bytes asked for since the last barrier */
 };
+
+/* One chunk, unless an interrupted session has it. */
+static int ask_chunk(struct whole *w, uint32_t disk, const struct entry *en, struct err *e)
+{
+	int type = w->resume ? resume_classify(w->resume, disk, en, e) : FT_DESC;
+
+	if (type < 0)
+		return -1;
+	if (type == FT_HELD)
+		return emit_ask_entry(w->m, FT_HELD, disk, w->epoch, en) < 0 ? cause_take(&w->m->cause, e) : 0;
+	if (emit_ask_chunk(w->m, disk, w->epoch, en) < 0)
+		return cause_take(&w->m->cause, e);
+	w->since += entry_bytes(en);
+	if (w->since < w->m->how->interval)
+		return 0;
+	w->since = 0;
+	return emit_ask_barrier(w->m, w->epoch++) < 0 ? cause_take(&w->m->cause, e) : 0;
+}
 
 /* An entry of the description becomes a request. */
 static int ask(void *arg, uint32_t disk, const struct entry *given, struct err *e)
 {
 	struct whole *w = arg;
-	struct entry en = *given;
+	struct entry en = *given, one;
+	bool more = true;
 
 	en.index = w->index;
 	w->index += entry_count(&en, w->m->hello.chunk_size);
-	return emit_ask(w->m, disk, 1, &en) < 0 ? cause_take(&w->m->cause, e) : 0;
+	if (en.flags & EF_ZERO)
+		return emit_ask(w->m, disk, w->epoch, &en) < 0 ? cause_take(&w->m->cause, e) : 0;
+	while (more) {
+		one = en;
+		more = (en.flags & EF_RUN) && entry_cut(&en, w->m->hello.chunk_size, &one);
+		if (ask_chunk(w, disk, &one, e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int describe_step(struct emit *m, struct describe *d, uint32_t disk, uint64_t off,
@@ -36,12 +67,11 @@ static int describe_step(struct emit *m, struct describe *d, uint32_t disk, uint
 
 int emit_ask_whole(struct emit *m, void *arg, struct err *e)
 {
-	struct whole w = { .m = m };
+	struct whole w = { .m = m, .epoch = 1, .resume = arg };
 	struct describe *d = describe_new(&m->hello, ask, &w);
 	struct extents x = {0};
 	int rc = 0;
 
-	(void)arg;
 	for (uint32_t i = 0; i < m->hello.ndisks; i++) {
 		uint64_t size = m->hello.disk[i].size;
 

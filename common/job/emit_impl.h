@@ -20,6 +20,7 @@ enum slot_what {
 	SLOT_PASS,	/* a frame that goes on as it came */
 	SLOT_ENTRY,	/* a ZERO, REF or HELD frame */
 	SLOT_CHUNK,	/* content to be read */
+	SLOT_BARRIER,	/* behind all of its epoch */
 };
 
 struct slot {
@@ -83,9 +84,10 @@ int emit_stop(struct emit *m, bool whole, struct err *e);
 int emit_ask_chunk(struct emit *m, uint32_t disk, uint32_t epoch, const struct entry *en);
 int emit_ask_entry(struct emit *m, uint8_t type, uint32_t disk, uint32_t epoch, const struct entry *en);
 int emit_ask_pass(struct emit *m, struct frame *f);	/* keeps it */
+int emit_ask_barrier(struct emit *m, uint32_t epoch);
 /* Cut a run and ask for its chunks, or say that it is zero. */
 int emit_ask(struct emit *m, uint32_t disk, uint32_t epoch, struct entry *en);
-/* Ask for everything the volumes hold; arg is not used. */
+/* Ask for everything the volumes hold; arg: a struct resume, or NULL. */
 int emit_ask_whole(struct emit *m, void *arg, struct err *e);
 /* STAT with the running totals of a disk; the putter's, or after emit_stop. */
 int emit_say_stat(struct emit *m, uint32_t disk, struct err *e);

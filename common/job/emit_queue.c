@@ -128,6 +128,9 @@ static int slot_put(struct emit *m, struct slot *s, struct err *e)
 		s->frame.seg = NULL;
 		return rc;
 	}
+	if (s->what == SLOT_BARRIER)
+		return barrier_put(m->out, s->epoch,
+		    &(struct barrier){ .count = m->tally.count, .bytes = m->tally.bytes }, e);
 	if (s->what == SLOT_CHUNK)
 		rc = put_chunk(m, s, e);
 	else
@@ -281,6 +284,17 @@ int emit_ask_pass(struct emit *m, struct frame *f)
 	frame_keep(f);
 	s->what = SLOT_PASS;
 	s->frame = *f;
+	return ask_end(m, s);
+}
+
+int emit_ask_barrier(struct emit *m, uint32_t epoch)
+{
+	struct slot *s = ask_begin(m, false);
+
+	if (!s)
+		return -1;
+	s->what = SLOT_BARRIER;
+	s->epoch = epoch;
 	return ask_end(m, s);
 }
 

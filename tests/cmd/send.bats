@@ -221,3 +221,27 @@ says() {
 	[ "$(wc -l <one)" -eq 4 ]
 	same one two
 }
+
+durable_twice() {
+	dm-json <acks 2>/dev/null | grep -q '"durable","epoch":2,"count":8'
+}
+@test "--all makes a barrier each interval, and leaves out what a site holds" {
+	image_random big.raw 9M
+	truncate -s 20M big.raw
+	chmod 400 big.raw
+	dm-send --all --interval 4M big.raw | dm-json | jq -r 'select(.type == "barrier") | "\(.epoch) \(.count) \(.bytes)"' >b
+	[ "$(cat b)" = "$(printf '1 4 4194304\n2 8 8388608')" ]
+	dm-send --all big.raw | dm-json >all
+	! grep -q barrier all
+	# cut once the second interval is durable
+	exits 0 dm-checkpoint init site
+	: >acks
+	dm-send --all --interval 4M big.raw | { stdbuf -o0 head -c 8800000; wait_for durable_twice; } |
+		dm-write repo:site >acks 2>/dev/null || :
+	durable_twice
+	sh_exits 0 'dm-send --all --resume site big.raw | tee s | dm-write repo:site | dm-checkpoint commit --workload w site'
+	[ "$(dm-json <s | jq -r .type | grep -c held)" -ge 8 ]
+	sh_exits 0 'dm-recover site w | dm-window | dm-send repo:site | dm-write --json back.raw'
+	same big.raw back.raw
+	exits 2 dm-send --resume site big.raw <s
+}
