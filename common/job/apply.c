@@ -38,12 +38,14 @@ static int open_disk(struct apply *a, uint32_t i, const struct disk_table *t, st
 		.target_point = r->target_point, .frozen = r->frozen,
 		.session = a->hello.session, .workload = a->hello.workload,
 		.force = a->how->force, .verify_base = a->how->verify_base, .disks = t,
+		.work = a->ids ? idtree_work(a->ids, i) : NULL,
 	};
 
 	if (!arg)
 		return err_set(e, DM_USAGE, "the stream has a disk %s, for which there is no target "
 		    "(%s=VOLUME would be one)", r->name, r->name);
-	if (volume_open(&a->disk[i].vol, arg->uri, &how, e) < 0)
+	if (volume_open(&a->disk[i].vol, arg->uri, &how, e) < 0 ||
+	    (a->ids && idtree_target(a->ids, i, a->disk[i].vol, e) < 0))
 		return -1;
 	a->disk[i].wants_ids = volume_wants_ids(a->disk[i].vol) || a->ids;
 	a->threads = (unsigned)min64(max64(a->threads, volume_calls(a->disk[i].vol)), APPLY_THREADS_MAX);
@@ -100,6 +102,8 @@ static int open_all(struct apply *a, struct err *e)
 		rc = open_disk(a, i, &t, e);
 	}
 	free(row);
+	if (rc == 0 && a->ids)
+		rc = idtree_start(a->ids, e);
 	if (a->how->threads)
 		a->threads = a->how->threads;
 	return rc;

@@ -138,12 +138,18 @@ static int check_held(struct apply *a, struct apply_job *j, struct err *e)
 {
 	const struct entry *en = &j->c.en;
 	struct volume *v = a->disk[j->disk].vol;
+	const struct id *id = en->flags & EF_ID ? &en->id : NULL;
 	uint64_t end = en->off + en->len;
 	int rc;
 
 	for (uint64_t off = en->off; off < end; off += a->hello.chunk_size) {
-		rc = volume_held(v, off, (uint32_t)min64(end - off, a->hello.chunk_size),
-		    en->flags & EF_ID ? &en->id : NULL);
+		uint32_t len = (uint32_t)min64(end - off, a->hello.chunk_size);
+
+		rc = a->ids ? idtree_held(a->ids, j->disk, off, len, id, e) : 1;
+		if (rc < 0)
+			return -1;
+		if (rc)
+			rc = volume_held(v, off, len, id);
 		if (rc < 0)
 			return volume_error(v, e);
 		if (!rc)

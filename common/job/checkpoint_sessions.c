@@ -14,8 +14,9 @@ static json_t *session_json(const struct session *se, bool alive)
 	char when[32];
 
 	for (size_t i = 0; i < se->ndisks; i++)
-		json_array_append_new(disks, json_pack("{s:s, s:s}", "name", se->disk[i].name,
-		    "target_point", se->disk[i].target_point ? se->disk[i].target_point : ""));
+		json_array_append_new(disks, json_pack("{s:s, s:s, s:s}", "name", se->disk[i].name,
+		    "target_point", se->disk[i].target_point ? se->disk[i].target_point : "",
+		    "work", se->disk[i].work ? se->disk[i].work : ""));
 	return json_pack("{s:s, s:s, s:s, s:I, s:b, s:o}", "session", se->name,
 	    "workload", se->workload ? se->workload : "", "started", time_format(se->started, when),
 	    "epoch", (json_int_t)se->epoch, "alive", alive, "disks", disks);

@@ -10,9 +10,11 @@ struct idtree_disk {
 	struct session_disk *state;	/* of the session */
 	uint64_t size, base_size;
 	struct tree *base;		/* empty for a full iteration */
+	struct tree *partial;		/* what the target goes on with, or NULL */
 	struct tree_grow *now;
 	struct id cut;			/* the root of what is being flushed */
-	bool base_partial;
+	bool based, base_partial;
+	struct id from;			/* with `based' */
 	_Atomic bool lost;		/* a chunk became unknown */
 };
 
@@ -59,7 +61,7 @@ static int disk_open(struct idtree *t, uint32_t i, struct err *e)
 {
 	struct idtree_disk *d = &t->disk[i];
 	struct session_disk *sd = d->state = &t->session->disk[i];
-	struct id from;
+	struct id from = { { 0 } };
 	bool based = !sd->full;
 
 	if (sd->has_base)
@@ -71,10 +73,38 @@ static int disk_open(struct idtree *t, uint32_t i, struct err *e)
 		return -1;
 	d->size = sd->size;
 	d->base_size = based ? tree_size(d->base) : d->size;
-	if (sd->has_partial)
-		from = sd->partial;
-	d->now = tree_grow_new(t->store, based || sd->has_partial ? &from : NULL, d->size);
+	d->based = based;
+	d->from = from;
 	return 0;
+}
+
+const char *idtree_work(const struct idtree *t, uint32_t disk)
+{
+	const struct session_disk *sd = t->disk[disk].state;
+
+	return sd->has_partial && *sd->work ? sd->work : NULL;
+}
+
+int idtree_target(struct idtree *t, uint32_t disk, const struct volume *v, struct err *e)
+{
+	struct idtree_disk *d = &t->disk[disk];
+	struct session_disk *sd = d->state;
+
+	sd->has_partial = sd->has_partial && volume_resumes(v);
+	free(sd->work);
+	sd->work = x_strdup(volume_work(v));
+	if (sd->has_partial) {
+		d->partial = tree_open(t->store, &sd->partial, e);
+		if (!d->partial)
+			return -1;
+	}
+	d->now = tree_grow_new(t->store, d->partial ? &sd->partial : d->based ? &d->from : NULL, d->size);
+	return 0;
+}
+
+int idtree_start(struct idtree *t, struct err *e)
+{
+	return session_save(t->site, t->session, e);
 }
 
 struct idtree *idtree_open(const char *site, const struct hello *h, struct err *e)
@@ -103,6 +133,7 @@ void idtree_close(struct idtree *t)
 		return;
 	for (uint32_t i = 0; i < t->h->ndisks; i++) {
 		tree_grow_free(t->disk[i].now);
+		tree_close(t->disk[i].partial);
 		tree_close(t->disk[i].base);
 	}
 	free(t->disk);
@@ -144,6 +175,23 @@ int idtree_zero(struct idtree *t, uint32_t disk, uint64_t off, uint64_t len, str
 	uint32_t cs = t->h->chunk_size;
 
 	return tree_grow_put(t->disk[disk].now, off / cs, div_up(len, cs), &zero, e);
+}
+
+int idtree_held(struct idtree *t, uint32_t disk, uint64_t off, uint32_t len, const struct id *id,
+    struct err *e)
+{
+	struct idtree_disk *d = &t->disk[disk];
+	uint64_t n = off / t->h->chunk_size;
+	struct id have, base, unknown;
+
+	if (!d->partial)
+		return 0;
+	if (tree_chunk(d->partial, n, &have, e) || tree_chunk(d->base, n, &base, e))
+		return -1;
+	id_chunk_unknown(t->h->algo, t->h->chunk_size, len, NULL, &unknown);
+	if (id_equal(&have, &unknown))
+		return 0;
+	return id ? id_equal(&have, id) : !id_equal(&have, &base);
 }
 
 /* What becomes known of a chunk, leaf by leaf. */

@@ -12,6 +12,13 @@ struct idtree;
  * with *e. */
 struct idtree *idtree_open(const char *site, const struct hello *h, struct err *e);
 void idtree_close(struct idtree *t);	/* NULL is harmless */
+/* What an interrupted iteration left a part of this disk in, for
+ * volume_how.work, or NULL. */
+const char *idtree_work(const struct idtree *t, uint32_t disk);
+/* The target of a disk was opened. */
+int idtree_target(struct idtree *t, uint32_t disk, const struct volume *v, struct err *e);
+/* All were, and nothing is written yet. */
+int idtree_start(struct idtree *t, struct err *e);
 
 /* A chunk that was put whole, by its leaf ids. */
 int idtree_whole(struct idtree *t, uint32_t disk, uint64_t off, uint32_t len, const struct id *leaf,
@@ -20,6 +27,10 @@ int idtree_whole(struct idtree *t, uint32_t disk, uint64_t off, uint32_t len, co
  * buf has room for a leaf. */
 int idtree_patched(struct idtree *t, uint32_t disk, struct volume *v, const struct volume_chunk *c,
     uint8_t *buf, struct err *e);
+/* Is this chunk durable in what a target goes on with?  1, 0, -1.  id: what it
+ * must be, or NULL. */
+int idtree_held(struct idtree *t, uint32_t disk, uint64_t off, uint32_t len, const struct id *id,
+    struct err *e);
 int idtree_zero(struct idtree *t, uint32_t disk, uint64_t off, uint64_t len, struct err *e);
 
 /* One thread: what was told is settled now, and, once the targets have flushed

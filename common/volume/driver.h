@@ -18,6 +18,8 @@ struct volume {
 	bool writable;
 	bool wants_ids;
 	bool write_only;		/* set by open: read fails */
+	char *work;			/* set by open, see volume_work; NULL: "" */
+	bool resumes;			/* set by open */
 	bool unproved;			/* set by open, see driver_unproved */
 	uint32_t chunk_size;
 	struct volume_group *group;

@@ -215,6 +215,7 @@ const struct driver drv_file = {
 	.read = file_read,
 	.write = file_write,
 	.zero = file_zero,
+	.held = file_held,
 	.extents = file_extents,
 	.base_point = file_base_point,
 	.flush = file_flush,

@@ -26,6 +26,7 @@ struct file_target {
 	bool created;		/* by this open; removed when nothing was written */
 	bool full, begun, failed;
 	bool fresh;		/* all of it reads as zeros until written */
+	bool resumes;		/* it goes on from what is there */
 	bool prepared;		/* open did what must come before the first write */
 	_Atomic bool no_punch, no_zeroout, no_direct;
 	pthread_mutex_t turn;	/* to write to a regular file's cache */
@@ -65,11 +66,17 @@ int file_in_use(const char *path, int fd, const struct stat *st, struct err *e);
 int file_open_target(struct volume *v, const struct uri *u, const struct volume_how *how);
 void file_close_target(struct file_vol *f);
 char *file_present_identity(struct file_vol *f);	/* an allocation; "" when unknown */
+/* The name of a file that is written, for volume_work; an allocation. */
+char *file_work_name(const struct stat *st, const char *path);
+/* Give the volume the name of what is written, which t->path and f->st say.
+ * The record is loaded: is the step gone on with there? */
+bool file_goes_on(struct volume *v, const struct volume_how *how);
 
 /* drv_file_write.c */
 int file_write(struct volume *v, const void *p, size_t len, uint64_t off);
 int file_zero(struct volume *v, uint64_t off, uint64_t len);
 int file_flush(struct volume *v, uint32_t epoch);
+int file_held(struct volume *v, uint64_t off, uint32_t len, const struct id *id);
 int file_finalize(struct volume *v, const char *source_point, const struct id *source_root,
     struct volume_final *f);
 /* Bytes at off were left in the page cache. */

@@ -60,13 +60,19 @@ static int newest(const char *dir, const char *name, uint64_t below, uint64_t *o
 	return 0;
 }
 
-/* The work file, locked, one that no checkpoint shares: fd, or -1. */
-static int open_work(const char *path, struct err *e)
+/* The work file, locked, one that no checkpoint shares: fd, or -1. *made: it was
+ * not there. */
+static int open_work(const char *path, bool *made, struct err *e)
 {
 	for (int i = 0; i < OPEN_TRIES; i++) {
-		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), r;
+		int fd = open(path, O_RDWR | O_CLOEXEC), r;
 		struct stat mine, there;
 
+		*made = fd < 0 && errno == ENOENT;
+		if (*made)
+			fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0 && errno == EEXIST)
+			continue;
 		if (fd < 0)
 			return err_sys(e, DM_ENV, errno, "%s", path);
 		r = lock_try(fd, LOCK_EXCLUSIVE, e);
@@ -165,6 +171,35 @@ static int clone_base(struct file_vol *f, const char *dir, const char *base, str
 	return r;
 }
 
+/* Was the work file that this step shall go on with published, but its
+ * checkpoint never committed?  Then a clone of that is the same.  1, 0, -1. */
+static int clone_published(struct volume *v, struct file_vol *f, const char *dir, uint64_t top,
+    const struct volume_how *how)
+{
+	char *path = top && how->work ? checkpoint_path(dir, how->disk, top) : NULL, *record, *name;
+	struct target_record r = { .state = RECORD_NONE };
+	struct err none = { 0 };
+	struct stat st;
+	int yes = 0;
+
+	if (!path)
+		return 0;
+	record = x_printf("%s.dm", path);
+	if (stat(path, &st) == 0 && target_record_load(record, &r, &none) == 0) {
+		name = file_work_name(&st, f->target->path);
+		yes = !strcmp(name, how->work) && target_record_resumes(&r, how);
+		free(name);
+	}
+	if (yes)	/* what the record said of the work file is void before that goes */
+		unlink(f->target->record_path);
+	if (yes && (clone_base(f, dir, path, &v->err) != 0 || fsync(f->fd) != 0))
+		yes = v->err.code ? -1 : err_sys(&v->err, DM_ENV, errno, "%s", f->target->path);
+	target_record_free(&r);
+	free(record);
+	free(path);
+	return yes;
+}
+
 /* Leave the work file as the base, said durably, unless an interrupted run of
  * this very step left it further on. */
 static int prepare(struct volume *v, struct file_vol *f, const char *dir, uint64_t top,
@@ -172,10 +207,19 @@ static int prepare(struct volume *v, struct file_vol *f, const char *dir, uint64
 {
 	struct file_target *t = f->target;
 	struct err none = { 0 };
-	bool resumes;
 	char *base, *now;
 	int r;
 
+	(void)target_record_load(t->record_path, &t->record, &none);	/* NONE is what it fails with */
+	r = file_goes_on(v, how) ? 1 : clone_published(v, f, dir, top, how);
+	if (r < 0)
+		return -1;
+	v->resumes = t->resumes = r;
+	if (r) {
+		if (!t->prepared)
+			target_record_step(&t->record, how);
+		return 0;
+	}
 	if (how->full) {
 		target_record_step(&t->record, how);
 		return probe_reflink(dir, &v->err);
@@ -183,13 +227,12 @@ static int prepare(struct volume *v, struct file_vol *f, const char *dir, uint64
 	base = find_base(dir, how, top, &v->err);
 	if (!base)
 		return -1;
+	/* Without a word of what is durable it is as good a start as the base. */
 	now = file_identity(&f->st, (uint64_t)f->st.st_size, false);
-	resumes = target_record_load(t->record_path, &t->record, &none) == 0 &&
-	    target_record_resumes(&t->record, how) &&
+	t->prepared = t->record.state == RECORD_WRITING && target_record_resumes(&t->record, how) &&
 	    file_identity_same_object(now, t->record.identity);
 	free(now);
-	if (resumes) {
-		t->prepared = true;
+	if (t->prepared) {
 		free(base);
 		return 0;
 	}
@@ -207,6 +250,7 @@ int file_open_dir(struct volume *v, const char *dir, const struct volume_how *ho
 	struct file_target *t = f->target;
 	char *real;
 	uint64_t top;
+	bool made;
 
 	if (!how->disk || !name_valid(how->disk))
 		return err_set(&v->err, DM_USAGE, "%s: a directory needs a disk with a name", v->uri);
@@ -217,9 +261,11 @@ int file_open_dir(struct volume *v, const char *dir, const struct volume_how *ho
 	dir = t->dir = real;
 	t->path = x_printf("%s/.%s.work", dir, how->disk);
 	t->record_path = x_printf("%s.dm", t->path);
-	f->fd = open_work(t->path, &v->err);
+	f->fd = open_work(t->path, &made, &v->err);
 	if (f->fd < 0)
 		return -1;
+	if (made)	/* it may have the inode of the one the record is of */
+		unlink(t->record_path);
 	if (fstat(f->fd, &f->st) != 0)
 		return err_sys(&v->err, DM_ENV, errno, "%s", t->path);
 	if (newest(dir, how->disk, UINT64_MAX, &top, &v->err) != 0)

@@ -57,14 +57,54 @@ static int check_size(struct volume *v, struct file_vol *f, const struct volume_
 	return 0;
 }
 
+/* The file itself, by device and inode, or the device by its serial. */
+char *file_work_name(const struct stat *st, const char *path)
+{
+	char *now = file_identity(st, 0, false), *name;
+	size_t n = strlen(now), colons = 0;
+
+	for (size_t i = 0; !strncmp(now, "file:", 5) && i < n; i++) {
+		colons += now[i] == ':';
+		if (colons == 3)
+			n = i;
+	}
+	name = x_printf("%.*s@%s", (int)n, now, path);
+	free(now);
+	return name;
+}
+
+/* Is it what the record is of?  While it was being written, only the same file;
+ * one that was made just now may have the inode of another. */
+static bool as_recorded(struct file_vol *f)
+{
+	const struct target_record *r = &f->target->record;
+	char *now = file_present_identity(f);
+	bool same = r->state == RECORD_COMPLETE ? !strcmp(now, r->identity) :
+	    !f->target->created && file_identity_same_object(now, r->identity);
+
+	free(now);
+	return same;
+}
+
+bool file_goes_on(struct volume *v, const struct volume_how *how)
+{
+	struct file_vol *f = v->priv;
+	struct file_target *t = f->target;
+
+	free(v->work);
+	v->work = file_work_name(&f->st, t->path);
+	v->resumes = t->resumes = how->work && !strcmp(v->work, how->work) &&
+	    target_record_resumes(&t->record, how) && as_recorded(f);
+	t->prepared = v->resumes && t->record.state == RECORD_WRITING;
+	return v->resumes;
+}
+
 /* An incremental step needs the record to name exactly its base, and the file
  * to be as the record left it. */
 static int check_base(struct volume *v, struct file_vol *f, const struct volume_how *how)
 {
 	struct file_target *t = f->target;
 	const struct target_record *r = &t->record;
-	char *now;
-	bool same;
 
 	if (how->full)
 		return 0;
@@ -73,11 +113,7 @@ static int check_base(struct volume *v, struct file_vol *f, const struct volume_
 		    "?record=FILE; name one, give --verify-base, or send a full iteration", v->uri);
 	if (target_record_admit(r, t->record_path, v->uri, how, &v->err) != 0)
 		return -1;
-	now = file_present_identity(f);
-	same = r->state == RECORD_COMPLETE ? !strcmp(now, r->identity) :
-	    file_identity_same_object(now, r->identity);
-	free(now);
-	return same ? 0 : err_set(&v->err, DM_NO, "%s: was changed or replaced since %s was "
+	return as_recorded(f) ? 0 : err_set(&v->err, DM_NO, "%s: was changed or replaced since %s was "
 	    "written; give --verify-base, or send a full iteration", v->uri, t->record_path);
 }
 
@@ -115,7 +151,9 @@ static int open_in_place(struct volume *v, const struct uri *u, const struct vol
 	}
 	if (check_base(v, f, how) != 0 && driver_unproved(v, how) != 0)
 		return -1;
-	target_record_step(&t->record, how);
+	/* Without a record nothing would say who wrote there meanwhile. */
+	if (!t->record_path || !file_goes_on(v, how) || !t->prepared)
+		target_record_step(&t->record, how);
 	return 0;
 }
 

@@ -129,8 +129,8 @@ bool target_record_is_base(const struct target_record *r, const struct volume_ho
 
 bool target_record_resumes(const struct target_record *r, const struct volume_how *how)
 {
-	return r->state == RECORD_WRITING && !r->full && r->frozen && how->frozen &&
-	    is_state(&r->base, how->base_point, how->base_root) &&
+	return r->state != RECORD_NONE && r->full == how->full && r->frozen && how->frozen &&
+	    (how->full || is_state(&r->base, how->base_point, how->base_root)) &&
 	    is_state(&r->target, how->target_point, NULL);
 }
 
@@ -170,7 +170,7 @@ int target_record_admit(const struct target_record *r, const char *path, const c
 	if (r->state == RECORD_WRITING && !target_record_resumes(r, how))
 		return err_set(e, DM_NO, "%s: an interrupted iteration left it between two "
 		    "states; repeat that one, or send a full iteration", uri);
-	if (r->state == RECORD_COMPLETE && !target_record_is_base(r, how))
+	if (r->state == RECORD_COMPLETE && !target_record_is_base(r, how) && !target_record_resumes(r, how))
 		return err_set(e, DM_NO, "%s: does not hold the base of this iteration; "
 		    "send the changes since its own state, or a full iteration", uri);
 	return 0;

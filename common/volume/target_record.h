@@ -26,7 +26,9 @@ int target_record_save(const char *path, const struct target_record *r, struct e
 void target_record_free(struct target_record *r);
 /* Does the record say that its target holds the base that `how' names? */
 bool target_record_is_base(const struct target_record *r, const struct volume_how *how);
-/* Is it an interrupted step from that base to the same frozen state? */
+/* Is it a step from that base, or from none, to the same frozen state, that was
+ * interrupted, or complete and yet is asked for again?  Then to make it once more
+ * comes to the same. */
 bool target_record_resumes(const struct target_record *r, const struct volume_how *how);
 /* May the step that `how' asks for follow what the record, kept at `path',
  * says?  0, or -1 with DM_NO that begins with the volume's uri. */

@@ -63,6 +63,7 @@ static void volume_free(struct volume *v)
 {
 	pthread_mutex_destroy(&v->lock);
 	free(v->uri);
+	free(v->work);
 	free(v);
 }
 
@@ -203,6 +204,16 @@ int driver_unproved(struct volume *v, const struct volume_how *how)
 bool volume_unproved(const struct volume *v)
 {
 	return v->unproved;
+}
+
+const char *volume_work(const struct volume *v)
+{
+	return v->work ? v->work : "";
+}
+
+bool volume_resumes(const struct volume *v)
+{
+	return v->resumes;
 }
 
 bool volume_readable(const struct volume *v)

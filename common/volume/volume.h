@@ -43,6 +43,8 @@ struct volume_how {
 	const char *workload;		/* "" if unknown */
 	bool force;			/* --force: target looks mounted or foreign */
 	bool verify_base;		/* see volume_unproved */
+	const char *work;		/* what holds, durably, part of this very step;
+					 * NULL: nothing does */
 	const struct disk_table *disks;	/* all disks of the iteration */
 };
 
@@ -94,6 +96,13 @@ const char *volume_uri(const struct volume *v);
  * caller reads it, and compares, before it writes. */
 bool volume_unproved(const struct volume *v);
 
+/* What holds the new state while it is written, by a name that it keeps: what
+ * was flushed is found there again after an interruption.  "" where that is not
+ * so. */
+const char *volume_work(const struct volume *v);
+/* Is how->work that, and is the step gone on with?  Else it is begun anew. */
+bool volume_resumes(const struct volume *v);
+
 /* What of [off, off+len) changed since the point (NULL: what is not zero);
  * the answer tiles the range.  -ESTALE: the point is lost, foreign or
  * doubtful; -ENOTSUP: this volume cannot tell. */
@@ -109,6 +118,7 @@ int volume_put(struct volume *v, struct volume_chunk *c);
 /* [off, off+len) is zero now (whole chunks, perhaps the tail). */
 int volume_put_zero(struct volume *v, uint64_t off, uint64_t len, uint32_t epoch);
 /* Does an interrupted earlier session already hold this chunk's new state?
+ * A target that resumes takes the caller's word for it, and keeps the chunk.
  * 1, 0 or -errno. */
 int volume_held(struct volume *v, uint64_t off, uint32_t len, const struct id *id);
 /* Is the content known to the target (dedup)?  If so it becomes the chunk at

@@ -45,6 +45,8 @@ int wrap_open(struct volume *v, const struct volume_how *how, struct wrap *w,
 	v->size = volume_size(w->inner);
 	v->limits = volume_limits(w->inner);
 	v->wants_ids = volume_wants_ids(w->inner);
+	v->work = x_strdup(volume_work(w->inner));
+	v->resumes = volume_resumes(w->inner);
 	v->write_only = !volume_readable(w->inner);
 	v->priv = w;
 	return 0;

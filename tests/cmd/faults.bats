@@ -19,6 +19,14 @@ teardown() { dm_teardown; }
 	"$DM_TOP/tests/fault/crash-points" 20
 }
 
+@test "the same, with targets outside of the repository" {
+	fs_mount xfs x 400M
+	DM_CRASH_DIR=$T/x "$DM_TOP/tests/fault/crash-points" 8 dir
+	FIRST=1 DM_CRASH_DIR=$T/x "$DM_TOP/tests/fault/crash-points" 4 dir
+	"$DM_TOP/tests/fault/crash-points" 6 file
+	FIRST=1 "$DM_TOP/tests/fault/crash-points" 4 file
+}
+
 # bats test_tags=plain
 @test "power is lost while a site is written, and takes what was not synced" {
 	"$DM_TOP/tests/fault/power-points" 120

@@ -180,3 +180,66 @@ root_of() {
 	[ "$(disk .tree)" = null ]
 	exits 0 dm-recover site w
 }
+
+# interrupted TARGET: a copy of a.raw that is cut in its fourth epoch, when the
+# third is durable.
+durable() { dm-json <acked 2>/dev/null | grep -q '"durable","epoch":3'; }
+interrupted() {
+	: >acked
+	dm-send --all --interval 2M d=a.raw | { stdbuf -o0 head -c 7000000; wait_for durable; } |
+		dm-write --site site "d=$1" >acked 2>/dev/null || :
+	durable
+}
+# copy TARGET: once more, with what is held left out; the types of its frames.
+copy() {
+	sh_exits 0 "dm-send --all --interval 2M --resume site d=a.raw | tee chunks | dm-write --site site 'd=$1' |
+		dm-checkpoint commit --workload w site"
+	dm-json <chunks | jq -rs 'map(select(.type | IN("chunk", "held", "barrier"))) |
+		group_by(.type)[] | "\(.[0].type) \(length)"' | xargs
+}
+
+@test "an interrupted copy goes on: in place, in a directory, on a device" {
+	image_random a.raw 12M
+	truncate -s 40M a.raw
+	chmod 400 a.raw
+	fs_mount xfs x 320M
+	truncate -s 40M dev.img
+	image_random noise 40M
+	cp noise dev.img
+	loop_attach dev.img
+	for target in "file:$T/c.raw" "$T/x" "file:$loop?record=$T/rec"; do
+		interrupted "$target"
+		[[ $(copy "$target") =~ ^"barrier "[23]" chunk "([0-9]+)" held "([0-9]+)$ ]]
+		[ $((BASH_REMATCH[1] + BASH_REMATCH[2])) -eq 12 ]
+		[ "${BASH_REMATCH[2]}" -ge 6 ]
+		case $target in
+		*c.raw) same a.raw c.raw ;;
+		"$T/x") same a.raw x/d.000001.raw ;;
+		*) same a.raw "$loop" ;;
+		esac
+		exits 0 dm-checkpoint verify site
+		[ -z "$(ls site/open)" ]
+		rm -rf site
+		exits 0 dm-checkpoint init site
+	done
+}
+
+@test "what is gone, or may be of another state, is not held" {
+	image_random a.raw 12M
+	chmod 400 a.raw
+	interrupted "file:$T/c.raw"
+	cp -r site site2
+	# the file that the session names is another one now
+	rm c.raw
+	sh_exits 1 "dm-send --all --resume site d=a.raw | dm-write --site site --json d=file:$T/c.raw"
+	one_line "said to be here from an interrupted iteration, but it is not"
+	[ "$(copy "file:$T/c.raw")" = "barrier 6 chunk 12" ]
+	same a.raw c.raw
+	# a source that is not frozen
+	rm -rf site c.raw c.raw.dm
+	exits 0 dm-checkpoint init site
+	chmod 600 a.raw
+	interrupted "file:$T/c.raw"
+	[ "$(copy "file:$T/c.raw")" = "barrier 6 chunk 12" ]
+	same a.raw c.raw
+}
