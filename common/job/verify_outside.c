@@ -14,6 +14,7 @@
 #include "volume/volume.h"
 
 #define JOB_BYTES MIB(4)
+#define STEP_BYTES GIB(1)	/* passed over at once where it is a hole */
 
 struct reading {
 	const struct site *site;
@@ -95,20 +96,49 @@ static void run_job(void *job, void *arg)
 	free(j);
 }
 
+/* Is it a hole, and known to be zero?  1, 0, -1. */
+static int nothing_there(struct reading *r, uint64_t off, uint64_t len, struct err *e)
+{
+	uint32_t cs = r->site->chunk_size;
+	struct extents x = { 0 };
+	uint64_t n = off / cs;
+	struct id id;
+	int rc = 0;
+
+	if (volume_extents(r->v, NULL, off, len, &x) == 0 && is_hole(&x, off, len)) {
+		rc = tree_next(r->tree, &n, &id, e);
+		rc = rc < 0 ? -1 : rc == 0 || n * cs >= off + len;
+	}
+	extents_free(&x);
+	return rc;	/* a failure of the volume shows when it is read */
+}
+
+static void give_step(struct pool *pool, uint64_t off, uint64_t len)
+{
+	for (uint64_t end = off + len; off < end; off += JOB_BYTES) {
+		struct job *j = x_alloc(sizeof(*j));
+
+		*j = (struct job){ .off = off, .len = min64(JOB_BYTES, end - off) };
+		pool_give(pool, j);
+	}
+}
+
 static int read_all(struct reading *r, struct err *e)
 {
 	struct pool *pool = pool_new(volume_calls(r->v), 4, run_job, r, e);
+	int rc = 0;
 
 	if (!pool)
 		return -1;
-	for (uint64_t off = 0; off < r->size; off += JOB_BYTES) {
-		struct job *j = x_alloc(sizeof(*j));
+	for (uint64_t off = 0; rc >= 0 && off < r->size; off += STEP_BYTES) {
+		uint64_t len = min64(STEP_BYTES, r->size - off);
 
-		*j = (struct job){ .off = off, .len = min64(JOB_BYTES, r->size - off) };
-		pool_give(pool, j);
+		rc = nothing_there(r, off, len, e);
+		if (rc == 0)
+			give_step(pool, off, len);
 	}
 	pool_free(pool);
-	return 0;
+	return rc < 0 ? -1 : 0;
 }
 
 /* --- one disk ----------------------------------------------------------- */
