@@ -143,7 +143,7 @@ static int pick(struct err *e)
 	if (!s)
 		return -1;
 	checkpoint = catalog_find(s, how.workload, how.at ? how.at : "latest", e);
-	if (checkpoint)
+	if (checkpoint && catalog_trust(s, checkpoint, e) == 0)
 		hold = catalog_hold(s, checkpoint, e);
 	site_close(s);
 	return hold == -1 ? -1 : pick_disks(e);

@@ -23,9 +23,10 @@ static json_t *names_json(struct checkpoint *const *v, size_t n)
 
 static int prune_json(const struct prune_report *r, bool dry_run, struct err *e)
 {
-	json_t *o = json_pack("{s:b, s:o, s:o, s:I, s:I}", "dry_run", dry_run,
+	json_t *o = json_pack("{s:b, s:o, s:o, s:I, s:I, s:I}", "dry_run", dry_run,
 	    "dropped", names_json(r->dropped, r->ndropped), "held", names_json(r->held, r->nheld),
-	    "kept", (json_int_t)r->kept, "abandoned", (json_int_t)r->abandoned);
+	    "kept", (json_int_t)r->kept, "abandoned", (json_int_t)r->abandoned,
+	    "forgotten", (json_int_t)r->forgotten);
 	json_t *store = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 	    "deleted", (json_int_t)r->deleted, "freed", (json_int_t)r->freed,
 	    "waiting", (json_int_t)r->doomed, "waiting_bytes", (json_int_t)r->doomed_bytes,
@@ -57,6 +58,9 @@ static int prune_text(const struct prune_report *r, bool dry_run, struct err *e)
 	    (unsigned long long)r->kept + r->nheld);
 	if (r->abandoned)
 		printf("%llu interrupted sessions given up\n", (unsigned long long)r->abandoned);
+	if (r->forgotten)
+		printf("%llu records that are gone %s\n", (unsigned long long)r->forgotten,
+		    dry_run ? "would be noted" : "noted");
 	if (!dry_run)
 		printf("%llu records deleted, %s%s %s, %llu packs written anew\n",
 		    (unsigned long long)r->deleted, r->freed < 0 ? "-" : "",
@@ -94,6 +98,7 @@ int checkpoint_prune_main(int argc, char **argv, struct err *e)
 		{ "keep-weekly", 0, OPT_U64, &how.keep.weekly, "N", "keep the newest of each of N weeks", 1, 0 },
 		{ "keep-monthly", 0, OPT_U64, &how.keep.monthly, "N", "keep the newest of each of N months", 1, 0 },
 		{ "abandon-after", 0, OPT_STR, &abandon, "DURATION", "give up sessions interrupted longer ago (" ABANDON_DEFAULT ")", 0, 0 },
+		{ "forget-missing", 0, OPT_FLAG, &how.forget_missing, NULL, "note checkpoints whose record is gone as given up", 0, 0 },
 		{ "dry-run", 'n', OPT_FLAG, &how.dry_run, NULL, "only say which checkpoints would go", 0, 0 },
 		{ "json", 0, OPT_FLAG, &json, NULL, "the result as one JSON object", 0, 0 },
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },

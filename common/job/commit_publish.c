@@ -117,8 +117,7 @@ static struct checkpoint *make_record(const struct commit *c)
 	struct checkpoint *r = x_alloc(sizeof(*r));
 
 	r->workload = x_strdup(c->how->workload);
-	r->parent = c->latest ? c->latest->seq : 0;
-	r->seq = r->parent + 1;
+	checkpoint_follow(r, c->latest);
 	hex_put(r->session, c->hello.session, sizeof(c->hello.session));
 	r->algo = c->hello.algo;
 	r->started = c->session ? c->session->started : c->began;

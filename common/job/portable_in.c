@@ -289,8 +289,11 @@ static int publish(struct import *x, struct err *e)
 	latest = catalog_latest(x->site, c->workload, e);
 	if (!latest && e->code)
 		return -1;
-	c->parent = latest ? latest->seq : 0;
-	c->seq = c->parent + 1;
+	if (latest && catalog_trust(x->site, latest, e) < 0) {
+		checkpoint_free(latest);
+		return -1;
+	}
+	checkpoint_follow(c, latest);
 	checkpoint_free(latest);
 	c->algo = x->site->algo;
 	c->committed = time_now();

@@ -173,7 +173,7 @@ static int choose(struct recover *r, struct err *e)
 	if (!r->site)
 		return -1;
 	r->cp = catalog_find(r->site, how->workload, how->at, e);
-	if (!r->cp || check_names(r, e))
+	if (!r->cp || check_names(r, e) || catalog_trust(r->site, r->cp, e))
 		return -1;
 	r->hold = catalog_hold(r->site, r->cp, e);
 	if (r->hold < 0)
@@ -182,6 +182,8 @@ static int choose(struct recover *r, struct err *e)
 		r->older = catalog_find(r->site, how->workload, how->since, e);
 		if (!r->older)
 			return err_prefix(e, "--since");
+		if (catalog_trust(r->site, r->older, e))
+			return -1;
 		r->hold_older = catalog_hold(r->site, r->older, e);
 		if (r->hold_older < 0)
 			return -1;

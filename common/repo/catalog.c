@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/timefmt.h"
+#include "repo/catalog_chain.h"
 #include "repo/catalog_dir.h"
 #include "repo/catalog_record.h"
 #include "repo/crypt.h"
@@ -44,7 +45,11 @@ bool checkpoint_disk_stored(const struct checkpoint_disk *d)
 json_t *checkpoint_json(const struct checkpoint *c)
 {
 	json_t *o = checkpoint_record(c);
+	struct id link;
+	char text[80];
 
+	checkpoint_link(c, &link);
+	json_object_set_new(o, "link", json_string(id_format(ID_BLAKE2B, &link, text)));
 	json_object_set_new(o, "pinned", json_boolean(c->pinned));
 	return o;
 }
@@ -77,6 +82,8 @@ static struct checkpoint *read_fd(struct site *s, int fd, const char *workload, 
 	if (!text)
 		return NULL;
 	c = checkpoint_parse(text, len, e);
+	if (c)
+		chain_content(s, text, len, &c->content);
 	free(text);
 	if (c && check_place(s, c, workload, seq, e)) {
 		checkpoint_free(c);

@@ -25,6 +25,9 @@ struct checkpoint_disk {
 struct checkpoint {
 	char *workload;
 	uint64_t seq, parent;	/* parent 0: none */
+	bool has_chain;		/* false: of a version that made none */
+	struct id chain;	/* link of the parent; zeros: it is the first */
+	struct id content;	/* hash of the record, when it was read */
 	char session[33];
 	int algo;		/* hash of the roots */
 	int64_t time;		/* of the recovery point, ns */
@@ -50,6 +53,13 @@ struct checkpoint *catalog_read(struct site *s, const char *workload, uint64_t s
 /* Immutable: fails with DM_NO when WORKLOAD/SEQ exists ("another writer
  * committed"), 0 when the same session committed it already. */
 int catalog_commit(struct site *s, const struct checkpoint *c, struct err *e);
+/* Make c the next after the latest (NULL: the first): its numbers and its chain. */
+void checkpoint_follow(struct checkpoint *c, const struct checkpoint *latest);
+/* What a record that was read is to the one after it. */
+void checkpoint_link(const struct checkpoint *c, struct id *out);
+/* Does a record agree with those before and behind it?  0; -1 with DM_NO: one
+ * of them was replaced.  Where nothing tells, it does. */
+int catalog_trust(struct site *s, const struct checkpoint *c, struct err *e);
 /* All of a workload in order of seq (NULL workload: of all, by name). */
 int catalog_list(struct site *s, const char *workload, struct checkpoint ***out, size_t *n, struct err *e);
 void catalog_list_free(struct checkpoint **v, size_t n);
@@ -79,8 +89,10 @@ int catalog_find_base(struct site *s, enum catalog_tree kind, const char *disk, 
     const char *source_point, struct catalog_base *out, struct err *e);
 json_t *checkpoint_json(const struct checkpoint *c);
 int catalog_pin(struct site *s, const struct checkpoint *c, bool on, struct err *e);
-/* Remove a checkpoint's record (prune).  0 removed; 1 left: someone reads it,
+/* Remove a checkpoint's record (prune), after its part of the chain was noted.  0 removed; 1 left: someone reads it,
  * or it is pinned or went meanwhile; -1. */
 int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e);
+/* Note that a record is gone that was not dropped (dm-checkpoint prune). */
+int catalog_forget(struct site *s, const char *workload, uint64_t seq, struct err *e);
 
 #endif

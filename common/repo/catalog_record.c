@@ -56,11 +56,14 @@ static json_t *disk_json(const struct checkpoint_disk *d, int algo)
 json_t *checkpoint_record(const struct checkpoint *c)
 {
 	json_t *o = json_object(), *disks = json_array();
+	char chain[80];
 
 	json_object_set_new(o, "format", json_integer(RECORD_FORMAT));
 	json_object_set_new(o, "workload", json_string(c->workload));
 	json_object_set_new(o, "seq", number(c->seq));
 	json_object_set_new(o, "parent", number(c->parent));
+	if (c->has_chain)
+		json_object_set_new(o, "chain", json_string(id_format(ID_BLAKE2B, &c->chain, chain)));
 	json_object_set_new(o, "session", json_string(c->session));
 	json_object_set_new(o, "kind", json_string(c->kind));
 	json_object_set_new(o, "time", stamp(c->time));
@@ -197,6 +200,23 @@ static int parse_disks(const json_t *o, struct checkpoint *c, struct err *e)
 	return 0;
 }
 
+/* A record without a chain is of a version that made none. */
+static int parse_chain(const json_t *o, struct checkpoint *c, struct err *e)
+{
+	const char *s;
+	int algo;
+
+	if (!json_object_get(o, "chain"))
+		return 0;
+	s = get_word(o, "chain", e);
+	if (!s)
+		return -1;
+	if (id_parse(s, &algo, &c->chain) || algo != ID_BLAKE2B)
+		return bad(e, "chain");
+	c->has_chain = true;
+	return 0;
+}
+
 static int parse_head(const json_t *o, struct checkpoint *c, struct err *e)
 {
 	const char *session, *hash;
@@ -210,6 +230,7 @@ static int parse_head(const json_t *o, struct checkpoint *c, struct err *e)
 	if (get_string(o, "workload", 64, &c->workload, e) ||
 	    get_number(o, "seq", 1, EXACT_MAX - 1, &c->seq, e) ||
 	    get_number(o, "parent", 0, EXACT_MAX - 1, &c->parent, e) ||
+	    parse_chain(o, c, e) ||
 	    get_string(o, "kind", 32, &c->kind, e) ||
 	    get_time(o, "time", &c->time, e) ||
 	    get_time(o, "started", &c->started, e) ||

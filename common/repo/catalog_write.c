@@ -9,6 +9,7 @@
 #include "base/durable.h"
 #include "base/fdio.h"
 #include "base/lock.h"
+#include "repo/catalog_chain.h"
 #include "repo/catalog_dir.h"
 #include "repo/catalog_record.h"
 #include "repo/crypt.h"
@@ -219,9 +220,20 @@ int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e)
 	if (fd < 0)
 		goto out;
 	if (faccessat(dir, catalog_name(name, c->seq, ".pin"), F_OK, 0))
-		rc = take_out(s, dir, c, catalog_name(name, c->seq, ".json"), e);
+		rc = pruned_note(dir, c->seq, c, e) ? -1 : take_out(s, dir, c, catalog_name(name, c->seq, ".json"), e);
 out:
 	fd_close(fd);
+	fd_close(dir);
+	return rc;
+}
+
+int catalog_forget(struct site *s, const char *workload, uint64_t seq, struct err *e)
+{
+	int dir = catalog_dir(s, workload, false, e), rc;
+
+	if (dir < 0)
+		return e->code ? -1 : 0;
+	rc = pruned_note(dir, seq, NULL, e);
 	fd_close(dir);
 	return rc;
 }

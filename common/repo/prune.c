@@ -10,6 +10,7 @@
 #include "base/fdio.h"
 #include "base/lock.h"
 #include "base/timefmt.h"
+#include "repo/catalog_chain.h"
 #include "repo/dead.h"
 #include "repo/prune_priv.h"
 #include "repo/session.h"
@@ -45,6 +46,27 @@ static int drop(struct prune *p, struct checkpoint *c, struct err *e)
 	return rc < 0 ? -1 : 0;
 }
 
+/* Note what the chain of these records names and what is neither there nor was
+ * pruned, so that verify is content with that. */
+static int forget_missing(struct prune *p, const char *workload, struct checkpoint *const *v,
+    size_t n, struct err *e)
+{
+	struct pruned known;
+	int rc = pruned_read(p->site, workload, &known, e);
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		uint64_t at;
+
+		if (chain_follow(&known, i ? v[i - 1] : NULL, v[i], &at) != CHAIN_MISSING)
+			continue;
+		p->report->forgotten++;
+		if (!p->how->dry_run)
+			rc = catalog_forget(p->site, workload, at, e);
+	}
+	pruned_free(&known);
+	return rc;
+}
+
 static int drop_old(struct prune *p, const char *workload, struct err *e)
 {
 	struct checkpoint **v;
@@ -54,6 +76,10 @@ static int drop_old(struct prune *p, const char *workload, struct err *e)
 
 	if (catalog_list(p->site, workload, &v, &n, e))
 		return -1;
+	if (p->how->forget_missing && forget_missing(p, workload, v, n, e)) {
+		catalog_list_free(v, n);
+		return -1;
+	}
 	keep = x_array(n + 1, sizeof(*keep));
 	retention_apply(&p->how->keep, v, n, time_now(), keep);
 	for (size_t i = 0; i < n; i++) {
@@ -210,11 +236,10 @@ int prune_run(struct site *s, const struct prune_how *how, struct prune_report *
 	int rc;
 
 	*r = (struct prune_report){ 0 };
-	rc = drop_all(&p, e) || abandon_old(&p, e) ? -1 : 0;
-	if (rc || how->dry_run)
-		return rc;
+	if (how->dry_run)
+		return drop_all(&p, e) || abandon_old(&p, e) ? -1 : 0;
 	reserve_release(&p);
-	rc = dead_clear(s, e) || collect_locked(&p, e) ? -1 : 0;
+	rc = drop_all(&p, e) || abandon_old(&p, e) || dead_clear(s, e) || collect_locked(&p, e) ? -1 : 0;
 	reserve_restore(&p);
 	return rc;
 }

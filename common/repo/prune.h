@@ -16,6 +16,7 @@ struct prune_how {
 	const char *workload;	/* drop only checkpoints of this one; NULL: of all */
 	struct retention keep;
 	uint64_t abandon;	/* give up interrupted sessions older than this (seconds) */
+	bool forget_missing;	/* note records that are gone as given up */
 	bool dry_run;
 };
 struct prune_report {
@@ -25,6 +26,7 @@ struct prune_report {
 	size_t nheld;
 	uint64_t kept;
 	uint64_t abandoned;		/* sessions */
+	uint64_t forgotten;		/* records that were gone */
 	uint64_t doomed, doomed_bytes;	/* records that wait */
 	uint64_t waits;			/* sessions they wait for */
 	uint64_t deleted;		/* records */

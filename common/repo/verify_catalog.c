@@ -1,8 +1,10 @@
 /* verify: are the checkpoints whole? */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/bytes.h"
 #include "base/fdio.h"
+#include "repo/catalog_chain.h"
 #include "repo/tree_check.h"
 #include "repo/verify.h"
 
@@ -29,7 +31,7 @@ static const struct id *whole_before(const struct verify_report *r, const struct
 {
 	const struct checkpoint_disk *d;
 
-	if (!before || strcmp(before->workload, workload))
+	if (!before)
 		return NULL;
 	d = checkpoint_disk(before, disk);
 	if (!d || !tree_of(d) || checkpoint_disk_stored(d) != stored)
@@ -78,7 +80,48 @@ struct walk {
 	struct tree_check *t;
 	struct checkpoint *before;
 	int held;
+	bool torn;		/* a record since `before' could not be read */
+	struct pruned pruned;	/* of this workload, once it was needed */
 };
+
+static void note_break(struct walk *w, const struct checkpoint *c, uint64_t at)
+{
+	const struct checkpoint *older = w->before;
+	char why[160];
+
+	if (at == c->seq)
+		snprintf(why, sizeof(why), "it is not chained to the one before, which is: it was replaced");
+	else if (older && at == older->seq)
+		snprintf(why, sizeof(why), "it is not the one that checkpoint %llu was made after: "
+		    "one of the two was replaced", (unsigned long long)c->seq);
+	else
+		snprintf(why, sizeof(why), "what is noted of it, which was pruned, does not fit "
+		    "checkpoint %llu: note or checkpoint were replaced", (unsigned long long)c->seq);
+	verify_lost(w->r, c->workload, at ? at : c->seq, "", why);
+}
+
+/* Is `before' what c was made after? */
+static int check_chain(struct walk *w, const struct checkpoint *c, struct err *e)
+{
+	const struct checkpoint *older = w->before;
+	enum chain_state state;
+	uint64_t at;
+
+	if (w->torn)
+		return 0;
+	state = chain_follow(&w->pruned, older, c, &at);
+	if (state == CHAIN_MISSING) {
+		pruned_free(&w->pruned);
+		if (pruned_read(w->site, c->workload, &w->pruned, e))
+			return -1;
+		state = chain_follow(&w->pruned, older, c, &at);
+	}
+	if (state == CHAIN_BROKEN)
+		note_break(w, c, at);
+	if (state == CHAIN_MISSING)
+		verify_lost(w->r, c->workload, at, "", "it is gone, and prune did not drop it");
+	return 0;
+}
 
 /* One record; what cannot be read is a loss, and the others are looked at. */
 static int walk_seq(struct walk *w, const char *workload, uint64_t seq, struct err *e)
@@ -89,6 +132,7 @@ static int walk_seq(struct walk *w, const char *workload, uint64_t seq, struct e
 
 	if (!c && why.code == DM_BAD) {
 		verify_lost(w->r, workload, seq, "", why.text);
+		w->torn = true;
 		return 0;
 	}
 	fd = c ? catalog_hold(w->site, c, &why) : -1;
@@ -99,7 +143,8 @@ static int walk_seq(struct walk *w, const char *workload, uint64_t seq, struct e
 		*e = why;
 		return -1;
 	}
-	rc = check_checkpoint(w->r, w->t, c, w->before, e);
+	rc = check_chain(w, c, e) || check_checkpoint(w->r, w->t, c, w->before, e) ? -1 : 0;
+	w->torn = false;
 	checkpoint_free(w->before);
 	w->before = c;
 	fd_close(w->held);
@@ -118,6 +163,12 @@ static int walk_workload(struct walk *w, const char *workload, struct err *e)
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = walk_seq(w, workload, seq[i], e);
 	free(seq);
+	pruned_free(&w->pruned);
+	checkpoint_free(w->before);
+	fd_close(w->held);
+	w->before = NULL;
+	w->held = -1;
+	w->torn = false;
 	return rc;
 }
 
@@ -137,8 +188,6 @@ int verify_checkpoints(struct site *s, struct verify_report *r, struct err *e)
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = walk_workload(&w, names[i], e);
 	catalog_names_free(names, n);
-	checkpoint_free(w.before);
-	fd_close(w.held);
 	tree_check_free(w.t);
 	return rc;
 }

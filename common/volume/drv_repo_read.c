@@ -54,7 +54,7 @@ static int by_fragment(struct repo_source *r, const char *fragment, const struct
 			*disk++ = 0;
 	}
 	c = catalog_find(r->site, text, at && *at ? at : "latest", e);
-	if (!c)
+	if (!c || catalog_trust(r->site, c, e))
 		goto out;
 	d = pick_disk(c, disk ? disk : how->disk, e);
 	if (!d)

@@ -322,6 +322,122 @@ count() {
 	exits 0 dm-checkpoint verify rot
 }
 
+# more: three more checkpoints of a.raw, each changed a little.
+more() {
+	local i
+	for i in 1 2 3; do
+		poke a.raw $((i * 70000)) 4096
+		checkpoint a.raw
+	done
+}
+
+# forge FILE FILTER: into f; a record without a check is taken as it is.
+forge() {
+	jq "del(.check) | $2" "$1" >f
+}
+
+@test "a record that was replaced, or put back from before, is found" {
+	checkpoint a.raw
+	cp -r site before
+	more
+	exits 0 dm-checkpoint verify site
+	mkdir kept && cp -p site/catalog/web1/*.json kept
+	# Forged: good in itself.
+	forge kept/2.json '.disks[0].size = 4194304'
+	cp --remove-destination f site/catalog/web1/2.json
+	exits 0 dm-checkpoint show --at 2 site web1
+	exits 1 dm-checkpoint verify --json site
+	[ "$(jq -c '[.affected[] | [.seq, .disk]] | unique | .[0]' <.out)" = '[2,""]' ]
+	exits 1 dm-recover --at 2 site web1
+	[[ $err == *"checkpoints 1 and 2"* || $err == *"checkpoints 2 and 3"* ]]
+	exits 1 dm-checkpoint export --at 2 site web1 x.tar
+	exits 1 dm-send "repo:site#web1/2" </dev/null
+	exits 0 bash -c "dm-recover --at 4 site web1 >/dev/null"
+	cp --remove-destination kept/2.json site/catalog/web1/2.json
+	# Of another history: the site was put back and went on from there.
+	poke a.raw 300000 4096
+	dm-send --all vdb=a.raw | dm-write repo:before | dm-checkpoint commit --workload web1 before
+	cp --remove-destination before/catalog/web1/2.json site/catalog/web1/
+	exits 1 dm-checkpoint verify site
+	[[ $output == *"web1 checkpoint 2, its record: "*"checkpoint 3 was made after"* ]]
+	cp --remove-destination kept/2.json site/catalog/web1/2.json
+	exits 0 dm-checkpoint verify site
+	# The latest does not fit the one before: nothing is made on top of it.
+	forge kept/3.json '.chunks = 1'
+	cp --remove-destination f site/catalog/web1/3.json
+	store a.raw
+	exits 1 dm-checkpoint commit --workload web1 site <acks.bin
+	one_line "checkpoints 3 and 4" replaced
+	[ "$(ls site/catalog/web1 | grep -c json)" -eq 4 ]
+	# Whoever cuts the chain out is found too.
+	cp --remove-destination kept/3.json site/catalog/web1/3.json
+	forge kept/4.json 'del(.chain)'
+	cp --remove-destination f site/catalog/web1/4.json
+	exits 1 dm-checkpoint verify site
+	[[ $output == *"web1 checkpoint 4, its record: it is not chained"* ]]
+}
+
+@test "the chain holds over what was pruned, and b2sum can follow it" {
+	checkpoint a.raw
+	more
+	more
+	cp -p site/catalog/web1/*.json .
+	exits 0 dm-checkpoint pin site web1 2
+	exits 0 dm-checkpoint prune --keep-last 2 site
+	[ "$(ls site/catalog/web1 | grep json | tr '\n' ' ')" = "2.json 6.json 7.json " ]
+	exits 0 dm-checkpoint verify site
+	exits 0 bash -c "dm-recover --at 2 site web1 >/dev/null"
+	# link SEQ: of a record that is there.
+	link() {
+		echo "$(jq -r .chain "$1.json" | cut -d: -f2) $(b2sum -l 256 <"$1.json" | cut -d' ' -f1)" |
+			b2sum -l 256 | cut -d' ' -f1
+	}
+	for n in 1 2 3 4 5 6; do
+		[ "blake2b:$(link $n)" = "$(jq -r .chain $((n + 1)).json)" ]
+	done
+	[ "$(dm-checkpoint show --json site web1 | jq -r .link)" = "blake2b:$(link 7)" ]
+	while read -r seq chain content; do
+		[ "$seq $chain $content" = "$seq $(jq -r .chain "$seq.json" | cut -d: -f2) $(b2sum -l 256 <"$seq.json" | cut -d' ' -f1)" ]
+	done <site/catalog/web1/pruned
+	[ "$(cut -d' ' -f1 site/catalog/web1/pruned | tr '\n' ' ')" = "1 3 4 5 " ]
+	# Behind pruned ones a forgery shows all the same.
+	forge 2.json '.chunks = 1'
+	cp --remove-destination f site/catalog/web1/2.json
+	exits 1 dm-checkpoint verify site
+	[[ $output == *"web1 checkpoint 2, its record: "*"checkpoint 6 was made after"* ]]
+	exits 1 dm-recover --at 2 site web1
+	cp --remove-destination 2.json site/catalog/web1/2.json
+	# So does a note that is another's; a line that was cut short does not hurt.
+	cp site/catalog/web1/pruned notes
+	sed -i '/^4 /s/.$/x/; /^4 /s/ [^ ]*$/ '"$(printf %064d 7)"'/' site/catalog/web1/pruned
+	exits 1 dm-checkpoint verify site
+	[[ $output == *"web1 checkpoint 4, its record: what is noted of it"* ]]
+	(cat notes; printf '9 0123') >site/catalog/web1/pruned
+	exits 0 dm-checkpoint verify site
+	exits 0 dm-checkpoint unpin site web1 2
+	exits 0 dm-checkpoint prune --keep-last 2 site
+	[ "$(tail -n 1 site/catalog/web1/pruned | cut -d' ' -f1)" = 2 ]
+	exits 0 dm-checkpoint verify site
+}
+
+@test "a record that is gone without prune is told until somebody says so" {
+	checkpoint a.raw
+	more
+	rm site/catalog/web1/2.json
+	exits 1 dm-checkpoint verify --json site
+	[ "$(jq -c '.affected | map([.seq, .disk, .why])' <.out)" = \
+	    '[[2,"","it is gone, and prune did not drop it"]]' ]
+	exits 0 bash -c "dm-recover --at 3 site web1 >/dev/null"
+	exits 0 dm-checkpoint prune --dry-run --forget-missing --json site
+	[ "$(jq .forgotten <.out)" -eq 1 ]
+	exits 1 dm-checkpoint verify site
+	exits 0 dm-checkpoint prune --forget-missing site
+	[[ $output == *"1 records that are gone noted"* ]]
+	exits 0 dm-checkpoint verify site
+	checkpoint a.raw
+	exits 0 dm-checkpoint verify site
+}
+
 # The manual is enough to get one's disks back without these programs.
 @test "a reader made from dm-repository(5) alone gets the disk back" {
 	dm-checkpoint init site5

@@ -104,6 +104,31 @@ locked() {
 	one_line "not written for this place"
 }
 
+@test "a record of another history of the same site is found, over pruned ones too" {
+	full site web1 a=a.raw
+	cp -r site before
+	for i in 1 2 3; do
+		poke a.raw $((i * 70000)) 4096
+		scan site web1 a=a.raw
+		[ $i -gt 1 ] || { cp -r site fork; poke a.raw 900000 4096; scan fork web1 a=a.raw; }
+	done
+	exits 0 dm-checkpoint verify site
+	cp -p site/catalog/web1/3.json .
+	# Sealed with the same key, for this place: only the chain tells.
+	cp --remove-destination fork/catalog/web1/3.json site/catalog/web1/
+	exits 0 dm-checkpoint show --at 3 site web1
+	exits 1 dm-checkpoint verify site
+	[[ $output == *"web1 checkpoint 3, its record: "* ]]
+	exits 1 dm-recover --at 3 site web1
+	one_line "checkpoints 3 and 4"
+	cp --remove-destination 3.json site/catalog/web1/
+	# Notes of what was pruned are keyed: they tell nothing of the records.
+	exits 0 dm-checkpoint prune --keep-last 2 site
+	exits 0 dm-checkpoint verify site
+	! grep -q "$(b2sum -l 256 <before/catalog/web1/1.json | cut -c1-64)" site/catalog/web1/pruned
+	[ "$(wc -l <site/catalog/web1/pruned)" -eq 2 ]
+}
+
 @test "keys: list, add, rotate, remove; a passphrase opens too" {
 	(umask 077; echo "correct horse battery staple" >phrase)
 	full site web1 a=a.raw

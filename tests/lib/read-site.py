@@ -5,6 +5,7 @@ says:  read-site.py SITE WORKLOAD SEQ DISK >OUT
 No line of dm is used, so what the page leaves out fails here.  Ids are not
 computed (that needs a BLAKE3 library); who calls this compares the bytes.
 """
+import hashlib
 import json
 import os
 import struct
@@ -121,8 +122,33 @@ class Site:
             out.write(self.chunk(ident, min(step, size - i * step)))
 
 
+def blake2b(data):
+    return hashlib.blake2b(data, digest_size=32).hexdigest()
+
+
+def check_chain(where, seq):
+    """Down from a record to the first, over what was pruned."""
+    pruned = {}
+    if os.path.exists(where + "/pruned"):
+        with open(where + "/pruned") as f:
+            pruned = {int(w[0]): w[1:] for w in map(str.split, f)}
+    want = None
+    while seq:
+        if os.path.exists("%s/%d.json" % (where, seq)):
+            with open("%s/%d.json" % (where, seq), "rb") as f:
+                text = f.read()
+            chain, content = json.loads(text)["chain"].split(":")[1], blake2b(text)
+        else:
+            chain, content = pruned[seq]
+        link = blake2b(("%s %s\n" % (chain, content)).encode())
+        assert want is None or link == want, "checkpoint %d was replaced" % seq
+        want, seq = chain, seq - 1
+    assert want == ZERO.hex()
+
+
 def main():
     site, workload, seq, name = sys.argv[1:]
+    check_chain("%s/catalog/%s" % (site, workload), int(seq))
     with open("%s/catalog/%s/%s.json" % (site, workload, seq)) as f:
         disk = [d for d in json.load(f)["disks"] if d["name"] == name][0]
     assert disk["point"] == "root:" + disk["root"]

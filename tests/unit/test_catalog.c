@@ -10,6 +10,7 @@
 #include "base/fdio.h"
 #include "base/timefmt.h"
 #include "repo/catalog.h"
+#include "repo/catalog_chain.h"
 #include "repo/catalog_record.h"
 
 #define DAY (INT64_C(86400) * 1000000000)
@@ -126,6 +127,8 @@ static void test_strict(void)
 		{ "\"size\": 512", "\"size\": true" },
 		{ "\"disks\"", "\"discs\"" },
 		{ "\"point\": \"root:x\"", "\"point\": null" },
+		{ "\"session\"", "\"chain\": \"blake3:00\", \"session\"" },
+		{ "\"session\"", "\"chain\": 7, \"session\"" },
 		{ "{", "[" },
 		{ "}", "" },
 	};
@@ -267,6 +270,167 @@ static void test_misplaced(void)
 	site.algo = ID_BLAKE3;
 }
 
+/* A workload of n chained records. */
+static void chained(const char *workload, uint64_t n)
+{
+	struct err e = { 0 };
+
+	for (uint64_t i = 0; i < n; i++) {
+		struct checkpoint *latest = catalog_latest(&site, workload, &e);
+		struct checkpoint *c = make(workload, i + 1, (int64_t)(i + 1) * DAY);
+
+		checkpoint_follow(c, latest);
+		CHECK(c->seq == i + 1 && catalog_commit(&site, c, &e) == 0);
+		checkpoint_free(latest);
+		checkpoint_free(c);
+	}
+}
+
+static bool trusted(const char *workload, uint64_t seq)
+{
+	struct err e = { 0 };
+	struct checkpoint *c = catalog_read(&site, workload, seq, &e);
+	int rc;
+
+	CHECK(c);
+	rc = catalog_trust(&site, c, &e);
+	CHECK(rc == 0 || e.code == DM_NO);
+	checkpoint_free(c);
+	return rc == 0;
+}
+
+static void drop(const char *workload, uint64_t seq)
+{
+	struct err e = { 0 };
+	struct checkpoint *c = catalog_read(&site, workload, seq, &e);
+
+	CHECK(c && catalog_drop(&site, c, &e) == 0);
+	checkpoint_free(c);
+}
+
+static void in_catalog(const char *from, const char *to)
+{
+	CHECK(renameat(site.dir, from, site.dir, to) == 0);
+}
+
+/* Another record in the place of `seq', good in itself, of the same parent. */
+static void forge(const char *workload, uint64_t seq)
+{
+	struct err e = { 0 };
+	struct checkpoint *c = catalog_read(&site, workload, seq, &e);
+	char *path = x_printf("catalog/%s/%llu.json", workload, (unsigned long long)seq);
+
+	CHECK(c);
+	c->chunks++;
+	in_catalog(path, "true");
+	CHECK(catalog_commit(&site, c, &e) == 0);
+	checkpoint_free(c);
+	free(path);
+}
+
+static void mend(const char *workload, uint64_t seq)
+{
+	char *path = x_printf("catalog/%s/%llu.json", workload, (unsigned long long)seq);
+
+	in_catalog("true", path);
+	free(path);
+}
+
+static void test_chain(void)
+{
+	chained("ch", 6);
+	for (uint64_t seq = 1; seq <= 6; seq++)
+		CHECK(trusted("ch", seq));
+	forge("ch", 3);
+	CHECK(!trusted("ch", 2 + 1) && !trusted("ch", 4));	/* one of them is wrong */
+	CHECK(trusted("ch", 2) && trusted("ch", 5));
+	mend("ch", 3);
+	forge("ch", 6);			/* the last: nobody followed it, and it follows 5 */
+	CHECK(trusted("ch", 6));
+	mend("ch", 6);
+	/* Over what was pruned. */
+	drop("ch", 3);
+	drop("ch", 4);
+	CHECK(trusted("ch", 2) && trusted("ch", 5));
+	forge("ch", 2);
+	CHECK(!trusted("ch", 2) && !trusted("ch", 5) && trusted("ch", 1));
+	mend("ch", 2);
+	drop("ch", 1);
+	drop("ch", 2);
+	CHECK(trusted("ch", 5));
+	/* Neighbours that cannot be read do not keep others from being read. */
+	in_catalog("catalog/ch/6.json", "catalog/ch/7.json");
+	CHECK(trusted("ch", 5));
+}
+
+/* Records of a version that made no chain, and those that follow. */
+static void test_chain_begins(void)
+{
+	struct checkpoint *old = NULL, *c = make("mix", 4, DAY);
+	struct err e = { 0 };
+
+	for (uint64_t seq = 1; seq <= 3; seq++)
+		CHECK(commit("mix", seq, DAY, &e) == 0);
+	old = catalog_latest(&site, "mix", &e);
+	checkpoint_follow(c, old);
+	CHECK(catalog_commit(&site, c, &e) == 0);
+	CHECK(trusted("mix", 2) && trusted("mix", 3) && trusted("mix", 4));
+	forge("mix", 3);
+	CHECK(!trusted("mix", 3) && !trusted("mix", 4));
+	mend("mix", 3);
+	drop("mix", 3);
+	CHECK(trusted("mix", 2) && trusted("mix", 4));
+	checkpoint_free(old);
+	checkpoint_free(c);
+}
+
+static enum chain_state follow(const char *list, const struct checkpoint *older,
+    const struct checkpoint *c, uint64_t *at)
+{
+	char *text = x_strdup(list);
+	struct pruned p;
+	enum chain_state s;
+
+	pruned_parse(text, &p);
+	s = chain_follow(&p, older, c, at);
+	pruned_free(&p);
+	free(text);
+	return s;
+}
+
+static void test_pruned_list(void)
+{
+	struct checkpoint *a = make("x", 2, DAY), *c = make("x", 3, DAY), *d = make("x", 4, DAY);
+	char chain[65], content[65], *line;
+	uint64_t at;
+
+	memset(a->content.b, 1, ID_LEN);
+	memset(c->content.b, 2, ID_LEN);
+	checkpoint_follow(c, a);
+	checkpoint_follow(d, c);
+	hex_put(chain, c->chain.b, ID_LEN);
+	hex_put(content, c->content.b, ID_LEN);
+	CHECK(follow("", c, d, &at) == CHAIN_HOLDS);
+	CHECK(follow("", a, d, &at) == CHAIN_MISSING && at == 3);
+	CHECK(follow("3 gone\n", a, d, &at) == CHAIN_OPEN);
+	line = x_printf("3 gone\nnonsense\n3 %s %s\n3 %s", chain, content, chain);
+	CHECK(follow(line, a, d, &at) == CHAIN_HOLDS);
+	free(line);
+	line = x_printf("3 %s %s\n", content, content);
+	CHECK(follow(line, a, d, &at) == CHAIN_BROKEN && at == 3);
+	free(line);
+	line = x_printf("3 %s %s\n", chain, content);
+	a->content.b[5] ^= 1;
+	CHECK(follow(line, a, d, &at) == CHAIN_BROKEN && at == 2);
+	CHECK(follow(line, NULL, d, &at) == CHAIN_MISSING && at == 2);
+	d->has_chain = false;			/* the link was cut out */
+	CHECK(follow("", c, d, &at) == CHAIN_BROKEN && at == 4);
+	free(line);
+	checkpoint_free(a);
+	checkpoint_free(c);
+	checkpoint_free(d);
+}
+
 int main(void)
 {
 	char clean[64];
@@ -284,6 +448,9 @@ int main(void)
 	RUN(test_workload_lock);
 	RUN(test_hold_and_drop);
 	RUN(test_misplaced);
+	RUN(test_chain);
+	RUN(test_chain_begins);
+	RUN(test_pruned_list);
 	close(site.dir);
 	snprintf(clean, sizeof(clean), "rm -r %s", dir);
 	return system(clean) != 0;
