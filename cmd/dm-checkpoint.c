@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/confine.h"
 #include "base/fdio.h"
 #include "base/opt.h"
 #include "job/checkpoint.h"
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
 		printf("dm-checkpoint %s\n", dm_version);
 		return checkpoint_flush(&e) ? err_report(&e) : DM_OK;
 	}
+	confine_local();
 	for (size_t i = 0; i < LEN(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1, &e) ? err_report(&e) : DM_OK;

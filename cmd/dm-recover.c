@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/fdio.h"
 #include "base/opt.h"
 #include "job/recover.h"
@@ -46,6 +47,7 @@ int main(int argc, char **argv)
 	if (sealing_load(&seal, &e) < 0)
 		return err_report(&e);
 	how.seal = seal.out;
+	confine_local();
 	code = recover_run(&how, STDOUT_FILENO, &told, &e) ? e.code : DM_OK;
 	if (code && !told)
 		err_report(&e);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/child.h"
 #include "base/confine.h"
 #include "base/err.h"
 #include "base/fdio.h"
@@ -111,6 +112,10 @@ int main(int argc, char **argv)
 		    "--unseal KEYFILE");
 	if (seal.pad && !seal.seal)
 		opt_die("--pad is for sealed streams: --seal KEYFILE");
+	commands_make(&w, &lines, rest);
+	/* Made before the key is read: whoever starts workers needs none. */
+	if (workers && child_broker(w.command, w.ncommands, &e) < 0)
+		return err_report(&e);
 	if (workers && seal.seal && key_read(seal.seal, &key, &e) < 0)
 		return err_report(&e);
 	if (!workers && sealing_load(&seal, &e) < 0)
@@ -118,10 +123,7 @@ int main(int argc, char **argv)
 	w.key = seal.seal ? &key : NULL;
 	w.pad = seal.pad;
 	f.unseal = seal.in;
-	commands_make(&w, &lines, rest);
-	/* Workers are run, so only the filter can go without running anything. */
-	if (!workers)
-		confine();
+	confine();
 	r = workers ? workers_run(&w, &e) : filter_run(&f, &e);
 	commands_free(&w, lines.n);
 	free(lines.v);

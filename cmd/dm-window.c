@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/confine.h"
 #include "base/err.h"
 #include "base/fdio.h"
 #include "base/opt.h"
@@ -95,6 +96,7 @@ int main(int argc, char **argv)
 		return err_report(&e);
 	o.seal = seal.out;
 	o.unseal = seal.in;
+	confine_local();
 	window_run(&o, &e);
 	sealing_free(&seal);
 	free(limits.v);

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/child.h"
+#include "base/child_broker.h"
 #include "base/fdio.h"
 
 /* In the child: only async-signal-safe calls until exec. */
@@ -25,7 +25,7 @@ _Noreturn static void become(char *const argv[], int in, int out, int status, pi
 	_exit(127);
 }
 
-int child_spawn(struct child *c, char *const argv[], struct err *e)
+int child_run(struct child *c, char *const argv[], struct err *e)
 {
 	int in[2], out[2], status[2], errnum;
 	pid_t parent = getpid();
@@ -68,18 +68,30 @@ err0:
 	return err_sys(e, DM_ENV, errno, "%s", argv[0]);
 }
 
-int child_wait(struct child *c)
+int child_spawn(struct child *c, char *const argv[], struct err *e)
+{
+	return broker_on() ? broker_spawn(c, argv, e) : child_run(c, argv, e);
+}
+
+static int reap(pid_t pid)
 {
 	int status = 0;
 	pid_t r;
 
-	if (c->pid <= 0)
-		return 0;
 	do
-		r = waitpid(c->pid, &status, 0);
+		r = waitpid(pid, &status, 0);
 	while (r < 0 && errno == EINTR);
-	c->pid = 0;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int child_wait(struct child *c)
+{
+	pid_t pid = c->pid;
+
+	c->pid = 0;
+	if (pid <= 0)
+		return 0;
+	return broker_on() ? broker_wait(pid) : reap(pid);
 }
 
 void child_kill(struct child *c)
@@ -87,8 +99,11 @@ void child_kill(struct child *c)
 	fd_close(c->in);
 	fd_close(c->out);
 	c->in = c->out = -1;
-	if (c->pid > 0) {
+	if (c->pid > 0 && broker_on()) {
+		broker_kill(c->pid);
+	} else if (c->pid > 0) {
 		kill(c->pid, SIGKILL);
-		child_wait(c);
+		reap(c->pid);
 	}
+	c->pid = 0;
 }

@@ -16,6 +16,11 @@ struct child {
  * It dies with us (PDEATHSIG), SIGPIPE is the default there and all our other
  * descriptors are closed on exec.  0 or -1 with *e. */
 int child_spawn(struct child *c, char *const argv[], struct err *e);
+/* Let a process that is made now do that for us from now on, and wait, and
+ * kill, so that we need not have the right to (base/confine.h).  It runs what
+ * stands in command[0..n), which argv of child_spawn must be one of, and must
+ * stay.  It ends with us, and its children with it.  0 or -1 with *e. */
+int child_broker(char ***command, size_t n, struct err *e);
 /* Close both pipes, SIGKILL if it still runs, reap. */
 void child_kill(struct child *c);
 /* Reap; returns the exit code, or 128 + signal. Waits. */

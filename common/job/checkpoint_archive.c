@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/confine.h"
 #include "base/durable.h"
 #include "base/fdio.h"
 #include "base/opt.h"
 #include "base/uri.h"
 #include "job/portable.h"
 #include "job/checkpoint.h"
+#include "repo/store.h"
 
 #define EXPORT_LEVEL 3
 
@@ -68,7 +70,7 @@ int checkpoint_export_main(int argc, char **argv, struct err *e)
 	if (!s)
 		return -1;
 	c = catalog_find(s, args[1], at, e);
-	if (c)
+	if (c && catalog_trust(s, c, e) == 0)
 		hold = catalog_hold(s, c, e);
 	if (hold >= 0)
 		rc = strcmp(args[2], "-") ? export_file(s, c, args[2], (int)level, e) :
@@ -77,6 +79,19 @@ int checkpoint_export_main(int argc, char **argv, struct err *e)
 	checkpoint_free(c);
 	site_close(s);
 	return rc;
+}
+
+/* An archive is a stranger's: whoever reads it can change this site only. */
+static int import_confine(struct site *s, struct err *e)
+{
+	const char *write[] = { s->path, s->index_path };
+	struct store *st = store_open(s, STORE_READ, e);
+
+	if (!st)
+		return -1;
+	store_close(st);	/* the index is there now, wherever it is kept */
+	confine_to(write, LEN(write));
+	return 0;
 }
 
 int checkpoint_import_main(int argc, char **argv, struct err *e)
@@ -103,7 +118,7 @@ int checkpoint_import_main(int argc, char **argv, struct err *e)
 	if (fd < 0)
 		return err_sys(e, DM_ENV, errno, "%s", args[1]);
 	s = site_open(args[0], e);
-	if (s)
+	if (s && import_confine(s, e) == 0)
 		rc = portable_import(s, fd, workload, &c, e);
 	if (rc == 0 && isatty(STDOUT_FILENO))
 		printf("%s: checkpoint %llu\n", c->workload, (unsigned long long)c->seq);

@@ -240,7 +240,7 @@ refused() {
 # bats test_tags=plain
 @test "programs that read hostile bytes have given up their rights" {
 	local p
-	for p in "dm-json" "dm-recv" "dm-json -r"; do
+	for p in "dm-json" "dm-recv" "dm-json -r" "dm-recv -- true" "dm-window"; do
 		mkfifo in
 		$p <in >/dev/null 2>&1 3>&- &
 		exec 7>in
@@ -250,4 +250,37 @@ refused() {
 		wait $! || true
 		rm in
 	done
+}
+
+# bats test_tags=plain
+@test "who reads workers is confined, who starts them reads nothing, workers are free" {
+	local us broker worker
+	mkfifo in
+	dm-recv -- sh -c 'echo $$ >pid.new; mv pid.new pid; exec dm-send a.raw' <in >out.bin 3>&- &
+	us=$!
+	exec 7>in
+	wait_for grep -q '^Seccomp:.2' /proc/$us/status
+	broker=$(cat /proc/$us/task/$us/children)
+	grep -q '^Name:.dm-broker' /proc/${broker% }/status
+	grep -q '^Seccomp:.0' /proc/${broker% }/status
+	requests >&7 7>&-
+	wait_for test -e pid
+	worker=$(cat pid)
+	[ "$(ps -o ppid= "$worker")" -eq "$broker" ]
+	grep -q '^NoNewPrivs:.0' "/proc/$worker/status"
+	exec 7>&-
+	wait $us
+	wait_for test ! -e "/proc/${broker% }"
+	dm-write b.raw <out.bin >/dev/null
+	same a.raw b.raw
+	# Without whoever starts them there is one clear word, and an end.
+	rm pid in && mkfifo in
+	dm-recv -- sh -c 'echo $$ >pid.new; mv pid.new pid; exec dm-send a.raw' <in 2>err 3>&- | cat >out.bin &
+	exec 7>in
+	requests | head -c -20 >&7 7>&-
+	wait_for test -e pid
+	kill -KILL "$(ps -o ppid= "$(cat pid)" | tr -d ' ')"
+	wait $!
+	exec 7>&-
+	dm-json <out.bin | tail -n 1 | jq -e '.type == "abort" and .code == 4 and (.text | contains("is gone"))'
 }
