@@ -33,7 +33,8 @@ struct crypt_slots {
 	struct crypt_slot v[CRYPT_SLOTS_MAX];
 	size_t n;
 };
-/* From and to the config's member "encryption".  0 or -1 with *e (DM_BAD). */
+/* From and to the config's member "encryption".  0; or -1 with *e (DM_BAD), and
+ * s is empty. */
 int crypt_slots_parse(const json_t *j, struct crypt_slots *s, struct err *e);
 json_t *crypt_slots_json(const struct crypt_slots *s);
 void crypt_slots_free(struct crypt_slots *s);

@@ -113,8 +113,10 @@ int crypt_slots_parse(const json_t *j, struct crypt_slots *s, struct err *e)
 	if (!json_array_size(slot) || json_array_size(slot) > CRYPT_SLOTS_MAX)
 		return err_set(e, DM_BAD, "it has no key slots, or too many");
 	for (size_t i = 0; i < json_array_size(slot); i++, s->n++)
-		if (slot_parse(json_array_get(slot, i), &s->v[i], e) < 0)
+		if (slot_parse(json_array_get(slot, i), &s->v[i], e) < 0) {
+			crypt_slots_free(s);
 			return -1;
+		}
 	return 0;
 }
 
