@@ -51,6 +51,8 @@ teardown() { dm_teardown; }
 		dm-changed --extents /etc/passwd a=$A
 		dm-changed --since /etc/passwd a=$A
 		dm-changed --since=/etc/passwd a=$A
+		dm-send '--all --pad' a=$A
+		dm-send '--seal --unseal' /etc/shadow a=$A
 		dm-send --seal /etc/shadow a=$A
 		dm-send --key /etc/shadow a=$A
 		dm-send seal:$A
@@ -61,6 +63,15 @@ teardown() { dm_teardown; }
 	END
 	exits 1 ssh src
 	[[ $err == *"no command"* ]]
+	# A key file that is granted is no volume.
+	SSH_ORIGINAL_COMMAND="dm-send seal:k" exits 1 dm-shell a="$A" seal:k
+	one_line "refused: seal:k"
+	# Nor is a file of the home directory a point.
+	touch clone
+	SSH_ORIGINAL_COMMAND="dm-changed --since clone a=$A" exits 1 dm-shell a="$A"
+	one_line "refused: --since clone"
+	SSH_ORIGINAL_COMMAND="dm-changed --since a=file:1@clone a=$A" exits 1 dm-shell a="$A"
+	one_line "refused: --since a=file:1@clone"
 }
 
 @test "sealed with a granted key file" {
