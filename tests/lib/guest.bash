@@ -22,32 +22,35 @@
 
 # guest_build: kernel, system and journal, once for a file of tests.
 guest_build() {
-	local kernel version dir=$BATS_FILE_TMPDIR/guest
+	local kernel version tool dir=$BATS_FILE_TMPDIR/guest
 	[ "$(id -u)" -eq 0 ] || die "guests need root (loop devices)" || return 1
 	# shellcheck disable=SC2012  # names without surprises
 	kernel=$(ls -v /boot/vmlinuz-*-amd64 2>/dev/null | tail -n 1)
 	[ -n "$kernel" ] || die "no kernel in /boot; see scripts/install-deps --check" || return 1
 	version=${kernel#/boot/vmlinuz-}
 	mkdir -p "$dir" && cp "$kernel" "$dir/vmlinuz" || return 1
-	cc -static -O2 -o "$dir/journal" "$DM_LIB/guest/journal.c" || return 1
-	guest_system "$dir/root" "$version" "$dir/journal" || return 1
+	for tool in journal scatter; do
+		cc -static -O2 -o "$dir/$tool" "$DM_LIB/guest/$tool.c" || return 1
+	done
+	guest_system "$dir/root" "$version" "$dir/journal" "$dir/scatter" || return 1
 	(cd "$dir/root" && find . | cpio -o -H newc --quiet -R 0:0) >"$dir/initrd" || return 1
 	rm -rf "$dir/root"
 	guest_accel >/dev/null
 }
 
-# guest_system DIR VERSION JOURNAL: the file system the kernel starts with.
+# guest_system DIR VERSION TOOL...: the file system the kernel starts with.
 guest_system() {
-	local d=$1 m f loader
+	local d=$1 version=$2 m f loader
+	shift 2
 	mkdir -p "$d"/{bin,dev,lib/modules,lib64,mnt,proc,run,sys,tmp} || return 1
 	cp "$(command -v busybox)" "$d/bin/" || return 1
 	for f in $("$d/bin/busybox" --list); do
 		[ "$f" = busybox ] || ln -s busybox "$d/bin/$f"
 	done
 	cp "$DM_LIB/guest/init" "$d/init" && cp "$DM_LIB/guest/udhcpc.sh" "$d/bin/" &&
-		cp "$3" "$d/bin/journal" || return 1
+		cp "$@" "$d/bin/" || return 1
 	for m in virtio_pci virtio_blk virtio_console virtio_net virtio_scsi sd_mod; do
-		modprobe -S "$2" -D "$m" || die "no module $m for kernel $2" || return 1
+		modprobe -S "$version" -D "$m" || die "no module $m for kernel $version" || return 1
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$d/modules"
 	while IFS= read -r f; do
 		cp "$f" "$d/lib/modules/" && basename "$f" .ko
