@@ -188,15 +188,15 @@ int point_dir_make(struct point *p, struct err *e)
 	return 0;
 }
 
-int point_open(struct point *p, const struct point_how *how, struct err *e)
+int point_over(struct point *p, const struct point_how *how, struct qmp *q, struct err *e)
 {
 	char *scratch;
 
-	*p = (struct point){ .how = how, .lock = -1, .notes = json_array() };
+	*p = (struct point){ .how = how, .q = q, .lock = -1, .notes = json_array() };
 	p->n = how->ndisks;
 	p->disk = x_array(p->n, sizeof(*p->disk));
 	for (size_t i = 0; i < p->n; i++) {
-		p->disk[i].name = strndup(how->disk[i], strcspn(how->disk[i], "="));
+		p->disk[i].name = x_strndup(how->disk[i], strcspn(how->disk[i], "="));
 		p->disk[i].device = x_strdup(strchr(how->disk[i], '=') + 1);
 		p->disk[i].node = x_strdup("");
 	}
@@ -207,12 +207,17 @@ int point_open(struct point *p, const struct point_how *how, struct err *e)
 	p->dir = x_printf("%s/" POINT_PREFIX "%s", scratch, how->owner);
 	free(scratch);
 	p->socket = x_printf("%s/nbd", p->dir);
-	p->q = qmp_open(QMP_MONITOR, how->qmp, ANSWER_MS, e);
-	if (!p->q)
-		return -1;
 	if (lock_take(p, e) != 0)
 		return -1;
 	return disks_find(p, e);
+}
+
+int point_open(struct point *p, const struct point_how *how, struct err *e)
+{
+	struct qmp *q = qmp_open(QMP_MONITOR, how->qmp, ANSWER_MS, e);
+
+	*p = (struct point){ .lock = -1 };
+	return q ? point_over(p, how, q, e) : -1;
 }
 
 void point_close(struct point *p)

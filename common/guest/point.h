@@ -51,6 +51,8 @@ struct point {
 
 /* Connect, take the lock and find the disks.  0, or -1 with *e. */
 int point_open(struct point *p, const struct point_how *how, struct err *e);
+/* The same over a monitor that is connected, which p owns from here on. */
+int point_over(struct point *p, const struct point_how *how, struct qmp *q, struct err *e);
 void point_close(struct point *p);		/* harmless after a failed open */
 
 /* The directory for scratch images, which point_drop removes.  0 or -1. */

@@ -57,11 +57,10 @@ static int fill(struct qmp *q, int64_t deadline, struct err *e)
 	    err_sys(e, DM_ENV, errno, "receive");
 }
 
-/* One line as JSON: 1, 0 at the deadline, -1. */
-static int line(struct qmp *q, int64_t deadline, json_t **out, struct err *e)
+/* One line of bytes: 1, 0 at the deadline, -1.  It stays in front of q->in. */
+static int line_take(struct qmp *q, int64_t deadline, size_t *len, struct err *e)
 {
-	uint8_t *end, *p;
-	size_t len, skip;
+	uint8_t *end;
 	int r;
 
 	while (!(end = q->in.len ? memchr(q->in.p, '\n', q->in.len) : NULL)) {
@@ -69,15 +68,29 @@ static int line(struct qmp *q, int64_t deadline, json_t **out, struct err *e)
 		if (r <= 0)
 			return r;
 	}
-	len = (size_t)(end - q->in.p);
-	for (p = q->in.p, skip = 0; skip < len && p[skip] == SYNC; skip++)
-		continue;
-	*out = json_loadb((char *)p + skip, len - skip, 0, NULL);
-	buf_drop(&q->in, len + 1);
-	/* What an agent had left unsaid when its last client went may be cut. */
-	if (!*out && q->kind == QMP_AGENT)
-		return line(q, deadline, out, e);
-	return *out ? 1 : err_set(e, DM_ENV, "an answer that is no JSON");
+	*len = (size_t)(end - q->in.p);
+	return 1;
+}
+
+/* One line as JSON: 1, 0 at the deadline, -1.  What an agent had left unsaid
+ * when its last client went may be cut: such a line is passed over. */
+static int line(struct qmp *q, int64_t deadline, json_t **out, struct err *e)
+{
+	size_t len, skip;
+	int r;
+
+	for (*out = NULL; !*out;) {
+		r = line_take(q, deadline, &len, e);
+		if (r <= 0)
+			return r;
+		for (skip = 0; skip < len && q->in.p[skip] == SYNC; skip++)
+			continue;
+		*out = json_loadb((char *)q->in.p + skip, len - skip, 0, NULL);
+		buf_drop(&q->in, len + 1);
+		if (!*out && q->kind == QMP_MONITOR)
+			return err_set(e, DM_ENV, "an answer that is no JSON");
+	}
+	return 1;
 }
 
 static int say(struct qmp *q, json_t *o, bool sync, struct err *e)
@@ -136,7 +149,7 @@ static json_t *answer(struct qmp *q, const char *command, struct err *e)
 			ret = json_incref(json_object_get(o, "return"));
 			desc = json_string_value(json_object_get(json_object_get(o, "error"), "desc"));
 			if (!ret)
-				err_set(e, DM_NO, "%s", desc ? desc : "refused without a reason");
+				err_set(e, DM_NO, "%s", desc && *desc ? desc : "refused without a reason");
 			json_decref(o);
 			return ret;
 		}
@@ -226,42 +239,53 @@ static int greet_monitor(struct qmp *q, struct err *e)
 	return r ? r : qmp_do(q, "qmp_capabilities", NULL, e);
 }
 
-static int connect_to(struct qmp *q, const char *path, struct err *e)
+static int connect_to(const char *path, struct err *e)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(at.sun_path))
+		return err_set(e, DM_USAGE, "%s: too long for a socket's name", path);
+	strcpy(at.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
+		return fd;
+	err_sys(e, DM_ENV, errno, "%s: connect", path);
+	fd_close(fd);
+	return -1;
+}
+
+struct qmp *qmp_over(enum qmp_kind kind, int fd, int timeout_ms, struct err *e)
+{
+	struct qmp *q = x_alloc(sizeof(*q));
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	if (strlen(path) >= sizeof(at.sun_path))
-		return err_set(e, DM_USAGE, "too long for a socket's name");
-	strcpy(at.sun_path, path);
-	q->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (q->fd < 0 || connect(q->fd, (struct sockaddr *)&at, sizeof(at)) != 0)
-		return err_sys(e, DM_ENV, errno, "connect");
-	if (getsockopt(q->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0) {
+	q->kind = kind;
+	q->fd = fd;
+	q->timeout_ms = timeout_ms;
+	q->events = json_array();
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0) {
 		q->pid = peer.pid;
 		q->uid = peer.uid;
 	}
-	return 0;
+	if ((kind == QMP_AGENT ? greet_agent(q, e) : greet_monitor(q, e)) == 0)
+		return q;
+	qmp_close(q);
+	return NULL;
 }
 
 struct qmp *qmp_open(enum qmp_kind kind, const char *path, int timeout_ms, struct err *e)
 {
-	struct qmp *q = x_alloc(sizeof(*q));
-	int r;
+	int fd = connect_to(path, e);
+	struct qmp *q;
 
-	q->kind = kind;
-	q->fd = -1;
-	q->timeout_ms = timeout_ms;
-	q->events = json_array();
-	r = connect_to(q, path, e);
-	if (r == 0)
-		r = kind == QMP_AGENT ? greet_agent(q, e) : greet_monitor(q, e);
-	if (r == 0)
-		return q;
-	err_prefix(e, "%s", path);
-	qmp_close(q);
-	return NULL;
+	if (fd < 0)
+		return NULL;
+	q = qmp_over(kind, fd, timeout_ms, e);
+	if (!q)
+		err_prefix(e, "%s", path);
+	return q;
 }
 
 void qmp_close(struct qmp *q)

@@ -17,6 +17,8 @@ enum qmp_kind { QMP_MONITOR, QMP_AGENT };
  * nothing within timeout_ms is taken by another program.  NULL with *e
  * (DM_ENV).  path stays the caller's. */
 struct qmp *qmp_open(enum qmp_kind kind, const char *path, int timeout_ms, struct err *e);
+/* The same over a connected socket, which it takes over also when it fails. */
+struct qmp *qmp_over(enum qmp_kind kind, int fd, int timeout_ms, struct err *e);
 void qmp_close(struct qmp *q);			/* NULL is harmless */
 /* How long each later call may take. */
 void qmp_timeout(struct qmp *q, int timeout_ms);
