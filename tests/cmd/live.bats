@@ -206,6 +206,75 @@ let_go() {
 	[[ $err == *"vm/qmp.dm: connect: Connection refused"* ]]
 }
 
+# at_send TEXT: programs on PATH of which dm-send waits for the file go, and says
+# so by the file waits.
+at_send() {
+	mkdir -p bin
+	printf '#!/bin/sh\n: >%q/waits\nuntil [ -e %q/go ]; do sleep 0.05; done\nexec %q "$@"\n' \
+	    "$T" "$T" "$(command -v dm-send)" >bin/dm-send
+	chmod +x bin/dm-send
+}
+# nothing_runs: no program of an iteration, no lock of one.
+nothing_runs() {
+	! pgrep -g "$group" >&2 || die "processes are left" || return 1
+	! pgrep -f "^dm-(point|send|recv|write|window|changed|checkpoint).*$T" >&2 || die "processes are left" || return 1
+	flock -n site/locks/w true || die "a lock is left" || return 1
+	[ "$(dm-checkpoint sessions --json site | jq 'map(select(.alive)) | length')" = 0 ]
+}
+
+@test "a guest killed in mid-iteration costs that iteration; another job is let alone" {
+	vm
+	plan
+	replicated
+	at_send
+	guest_run vm 'dd if=/dev/urandom of=/mnt/vdb/new bs=64k count=50 conv=fsync' >/dev/null
+	background "PATH=$T/bin:\$PATH exec dm-replicate --now plan.json"
+	wait_for test -e waits
+	guest_kill vm
+	: >go
+	rc=0
+	wait "$group" || rc=$?
+	[ "$rc" -eq 4 ]
+	[ "$(grep -c 'the other side closed the connection' .bg.err)" -eq 1 ]
+	grep -qx 'w: failed with code 4' .bg.err
+	nothing_runs
+	! holding
+	[ "$(checkpoints site w)" -eq 1 ]
+	# It comes back; what its bitmaps knew is lost, and that is said.
+	rm -rf vm
+	guest_start vm a.raw qcow2:b.qcow2
+	guest_wait vm
+	exits 1 dm-replicate --now plan.json
+	[[ $err == *"disk vda: its tracker has lost checkpoint 1"* ]]
+	plan '.workloads[0].fallback = "scan"'
+	before=$(guest_number vm)
+	replicated
+	whole 2 "$before" "$(guest_number vm)"
+	unharmed
+
+	# Somebody else's bitmap, and a backup job of his: QEMU allows one.
+	plan
+	guest_qmp vm '{"execute":"block-dirty-bitmap-add","arguments":{"node":"vda","name":"other"}}'
+	truncate -s "$(stat -c %s a.raw)" other.raw
+	guest_qmp vm "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"raw\",\"node-name\":\"to\",\"file\":{\"driver\":\"file\",\"filename\":\"$T/other.raw\"}}}"
+	guest_qmp vm '{"execute":"blockdev-backup","arguments":{"job-id":"other","device":"vda","target":"to","sync":"none"}}'
+	exits 1 dm-replicate --now plan.json
+	[[ $err == *"vm/qmp.dm: "*"block device is in use by block job: backup"* ]]
+	! holding
+	[ "$(guest_qmp vm '{"execute":"query-block-jobs"}' | jq -r '.[].device')" = other ]
+	[ "$(bitmaps vda | sort | head -n 1 | cut -c1-3)" = dm- ] && [ "$(bitmaps vda | grep -cx other)" -eq 1 ]
+	guest_qmp vm '{"execute":"block-job-cancel","arguments":{"device":"other"}}'
+	wait_for no_jobs
+	guest_qmp vm '{"execute":"blockdev-del","arguments":{"node-name":"to"}}'
+	replicated
+	[ -z "$err" ]
+	[ "$(bitmaps vda | grep -cx other)" -eq 1 ]
+	unharmed 2
+}
+no_jobs() {
+	[ "$(guest_qmp vm '{"execute":"query-block-jobs"}')" = '[]' ]
+}
+
 @test "scratch space that is full costs the iteration and not the guest" {
 	vm
 	plan
