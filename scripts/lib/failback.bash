@@ -36,23 +36,92 @@ home_plan() {
 			($more | map(select(.name == $n) | .home // empty) | first) // .volume)})]}' "$plan"
 }
 
-# captured_plan WORKLOAD: the disks of the machine that ran here.
-captured_plan() {
-	jq --arg w "$1" --arg dir "$dir/$1" --slurpfile plan "$plan" '{failover: $plan[0].failover, workloads: [.[] | select(.name == $w) |
-		{name, site, recovery: .record.recovery, disks: [.machine.disks[] |
-			{name, tracker: "scan", volume: (if .format == "raw" then .volume
-				else "nbd+unix:///?socket=\($dir)/\(.name).nbd" end)}]} |
-		if .recovery then . else del(.recovery) end]}' "$schedule"
+# captured WORKLOAD BASE: what pipeline.jq needs to send what the machine that
+# ran here wrote, on top of a checkpoint, whose record is BASE.  Its bitmaps tell
+# that, if BASE is what they began from: home has not moved then.  Else disks are
+# compared with BASE.
+captured() {
+	jq --arg w "$1" --arg dir "$dir/$1" --argjson base "$2" --slurpfile plan "$plan" \
+	    --slurpfile kept <(bitmaps_kept "$1") --argjson force "${3:-null}" --arg now "$EPOCHREALTIME" -L "$lib" 'include "plan";
+		.[] | select(.name == $w) | . as $s |
+		({failover: $plan[0].failover, workloads: [{name, site, recovery: .record.recovery,
+			disks: [.machine.disks[] | {name, tracker: "scan",
+				volume: (if .format == "raw" then .volume else "nbd+unix:///?socket=\($dir)/\(.name).nbd" end)}]} |
+			if .recovery then . else del(.recovery) end]} | plan_workloads[0]) as $w |
+		def disk($of; $n): $of.disks[] | select(.name == $n);
+		[$w.disks[].name | select(. as $n | $force == null and $kept[0][$n] and disk($s.record; $n).root and
+			disk($s.record; $n).root == disk($base; $n).root and
+			disk($s.record; $n).size == disk($base; $n).size)] as $known |
+		def of_known($v): [$known[] | {key: ., value: $v}] | from_entries;
+		{w: $w, base: $base, progress: false, make: {}, old: {},
+			tracker: ([$w.disks[].name | {key: ., value: (if IN($known[]) then "bitmap" else "scan" end)}] | from_entries),
+			new: ([$w.disks[] | select(.name | IN($known[])) |
+				{key: .name, value: "\(.volume)&bitmap=\($s.bitmap)&point=\($s.bitmap).\($now)"}] | from_entries),
+			since: of_known($s.bitmap),
+			root: ([$known[] | {key: ., value: disk($base; .).root}] | from_entries),
+			scan: [$w.disks[].name | select(IN($known[]) | not)]}' "$schedule"
 }
 
-# overlays_served WORKLOAD: what is no raw image is read through qemu-nbd.
-overlays_served() {
-	local name volume
+# bitmaps_kept WORKLOAD: by disk name, whether its bitmap can be trusted: one
+# that was in use when the machine was killed cannot.
+bitmaps_kept() {
+	local name volume bitmap
+	bitmap=$(of "$1" '.bitmap // ""')
 	while IFS=$'\t' read -r name volume; do
-		qemu-nbd --read-only --persistent --fork --format=qcow2 --pid-file="$dir/$1/$name.nbd.pid" \
+		qemu-img info -U --output=json "$volume" 2>/dev/null | jq --arg n "$name" --arg b "$bitmap" '{($n):
+			any(."format-specific".data.bitmaps[]?; .name == $b and .granularity and (.flags == ["auto"]))}'
+	done < <(of "$1" '.machine.disks[] | select(.format == "qcow2") | "\(.name)\t\(.volume)"') | jq -s 'add // {}'
+}
+
+# capture WORKLOAD BASE: what ran here becomes a checkpoint; sets $seq to it.
+capture() {
+	local w=$1 site base facts lock_w rc=0 error=''
+	site=$(of "$w" .site)
+	base=$(dm-checkpoint show --json --at "$2" "$site" "$w") || return
+	facts=$(captured "$w" "$base") || return 4
+	overlays_served "$w" "$facts" || return
+	note "$w" capture begin
+	exec {lock_w}>>"$site/locks/$w" || return 4
+	if flock -n "$lock_w"; then
+		captured_run "$w" "$facts" "$base" || rc=$?
+		# A bitmap that is no good after all.
+		if [ "$rc" -eq 1 ] && jq -e '.since != {}' <<<"$facts" >/dev/null; then
+			warn "$w: its bitmaps cannot be used: $(why 1 0 "$tmp/$w.err"); its disks are compared"
+			facts=$(captured "$w" "$base" true) && rc=0 && captured_run "$w" "$facts" "$base" || rc=$?
+		fi
+		[ "$rc" -eq 0 ] || error=$(why "$rc" 0 "$tmp/$w.err")
+	else
+		rc=4 error="an iteration of this workload is running: stop its replication first"
+	fi
+	exec {lock_w}>&-
+	seq=$(dm-checkpoint show --json "$site" "$w" | jq .seq)
+	note "$w" capture end "$(outcome_of "$rc" "$error"),\"reply\":$(jq -c --argjson seq "${seq:-null}" '{seq: $seq, by: .tracker}' <<<"$facts")"
+	[ "$rc" -eq 0 ] || warn "$w: capture: $error"
+	return "$rc"
+}
+
+# captured_run WORKLOAD FACTS BASE: the pipeline, which must make a checkpoint.
+captured_run() {
+	local text rc=0
+	text=$(jq_dm -r 'include "pipeline"; pipeline' <<<"$2") && [ -n "$text" ] || return 4
+	bash -c "$text" >"$tmp/$1.out" 2>"$tmp/$1.err" </dev/null {lock}>&- || rc=$?
+	[ "$rc" -le 4 ] || rc=4
+	return "$rc"
+}
+
+# overlays_served WORKLOAD FACTS: what is no raw image is read through qemu-nbd,
+# with its bitmap if that is to be asked.
+overlays_served() {
+	local name volume since
+	local -a bitmap
+	while IFS=$'\t' read -r name volume since; do
+		bitmap=()
+		[ -z "$since" ] || bitmap=("--bitmap=$since")
+		qemu-nbd --read-only --persistent --fork --format=qcow2 --pid-file="$dir/$1/$name.nbd.pid" "${bitmap[@]}" \
 		    --socket="$dir/$1/$name.nbd" "$volume" {lock}>&- 2>"$tmp/$1.err" ||
 			{ warn "$1: $name cannot be read: $(why 1 0 "$tmp/$1.err")"; return 4; }
-	done < <(of "$1" '.machine.disks[] | select(.format != "raw") | "\(.name)\t\(.volume)"')
+	done < <(of "$1" '.machine.disks[] | select(.format != "raw") | "\(.name)\t\(.volume)\t\($ARGS.named.facts.since[.name] // "")"' \
+	    --argjson facts "$2")
 }
 overlays_ended() {
 	local f
@@ -71,14 +140,14 @@ return_text() {
 # bring_home WORKLOAD
 bring_home() {
 	local w=$1 seq base text rc=0 error=''
-	home_plan "$w" >"$tmp/$w.home.json" && captured_plan "$w" >"$tmp/$w.captured.json" || return 4
+	home_plan "$w" >"$tmp/$w.home.json" || return 4
 	provider "$w" stop "{\"mode\": \"$([ "$force" = yes ] && echo hard || echo graceful)\"}" || {
 		warn "$w: its machine does not stop; --force switches it off"
 		return 1
 	}
 	replicated "$w" home "$tmp/$w.home.json" || return
 	base=$seq
-	overlays_served "$w" && replicated "$w" capture "$tmp/$w.captured.json"
+	capture "$w" "$base"
 	rc=$?
 	overlays_ended "$w"
 	[ "$rc" -eq 0 ] || return "$rc"
@@ -92,22 +161,10 @@ bring_home() {
 	note "$w" up end '"state":"home"'
 }
 
-# The run whose machines are in use: sets dir, run and schedule.
-run_in_use() {
-	local d
-	while IFS= read -r d; do
-		run_evidence "$d" | jq -e '.what == "failover" and any(.workloads[]; .state == "up" or .state == "unproven")' >/dev/null || continue
-		[ -z "$only_run" ] || [ "${d##*/}" = "$only_run" ] || continue
-		dir=$d
-	done < <(run_list)
-	[ -n "$dir" ] || die 1 "$root: there is no failover to bring home"
-	run=${dir##*/} schedule=$dir/schedule.json
-}
-
 failback() {
 	local w names rc
-	dir='' worst=0 test=false
-	run_in_use
+	worst=0 test=false
+	run_in_use "bring home"
 	gate 4 && calls=$gate && storage=$gate
 	mapfile -t names < <(run_evidence "$dir" | jq -r '.workloads[] | select(.state == "up" or .state == "unproven") | .name')
 	for w in "${names[@]}"; do
@@ -115,7 +172,7 @@ failback() {
 		if [ "$dry" = yes ]; then
 			printf '# %s: a checkpoint of home by dm-replicate, as BASE; then one of what ran here, as SEQ:\n' "$w"
 			home_plan "$w" | tee "$tmp/$w.home.json"
-			captured_plan "$w"
+			captured "$w" "$(of "$w" '.record | .seq = "BASE"' -c)" | jq_dm -r 'include "pipeline"; pipeline'
 			return_text "$w" BASE SEQ
 			printf '\n'
 			continue

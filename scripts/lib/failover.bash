@@ -216,18 +216,23 @@ rebuild() {
 }
 
 # overlays WORKLOAD: what the guest writes goes there, where the disk itself is
-# not to be written.
+# not to be written; and a bitmap that tells, after a real failover, what that
+# was, so that failback need not read the whole disk.
 overlays() {
-	local name image to
-	while IFS=$'\t' read -r name image to; do
+	local name image to size bitmap
+	bitmap=$(of "$1" '.bitmap // empty')
+	while IFS=$'\t' read -r name image to size; do
 		[ "$image" != "$to" ] || continue
 		if [ -e "$dir/$1/served.json" ]; then
 			image=$(jq -r --arg n "$name" '.disks[] | select(.name == $n) | .uri' "$dir/$1/served.json")
+			qemu-img create -q -f qcow2 -F raw -b "$image" "$to" || return 4
+		elif [ "$test" = true ]; then
+			chmod 0400 "$image" && qemu-img create -q -f qcow2 -F raw -b "$image" "$to" || return 4
 		else
-			chmod 0400 "$image" || return 4
+			qcow2_wrap "$image" "$to" "$size" || return 4
 		fi
-		qemu-img create -q -f qcow2 -F raw -b "$image" "$to" || return 4
-	done < <(of "$1" '.machine.disks[] | "\(.name)\t\(.image)\t\(.volume)"')
+		[ -z "$bitmap" ] || qemu-img bitmap --add -g 65536 "$to" "$bitmap" || return 4
+	done < <(of "$1" '.machine.disks[] | "\(.name)\t\(.image)\t\(.volume)\t\(.size)"')
 }
 
 # serve_end WORKLOAD: nobody serves its disks any more.
@@ -439,11 +444,13 @@ run_end() {
 	fi
 	note '' run finish "\"result\":\"$result\",\"code\":$code"
 	evidence_write || code=4
-	if [ "$json" = yes ]; then
-		cat "$evidence/$run.json"
-	elif [ -t 1 ] || [ "$result" != completed ] || [ "$keep" = yes ]; then
+	if [ "$json" = no ] && { [ -t 1 ] || [ "$result" != completed ] || [ "$keep" = yes ]; }; then
 		jq_dm -r 'include "failover"; summary' "$evidence/$run.json"
 	fi
+	if [ "$test" = false ] && [ "$stay" = no ]; then
+		move_machines || [ "$code" -ge 1 ] || code=1
+	fi
+	[ "$json" = no ] || cat "$evidence/$run.json"
 	[ "$gone" = no ] || rm -rf -- "$dir"
 	exit "$code"
 }
@@ -468,6 +475,10 @@ interrupted() {
 			if machines_end "$dir"; then rm -rf -- "$dir"; fi
 		else
 			evidence_write
+			[ "${moving-no}" = no ] || {
+				warn "interrupted: machines that were not moved stay on served disks; go on with: $me --move $plan"
+				exit 4
+			}
 			warn "interrupted: run it again to go on, or end it with: $me --clean --run $run $plan"
 		fi
 	fi
@@ -568,6 +579,19 @@ clean_runs() {
 	done < <(run_list)
 	[ -z "$only_run" ] || [ "$n" -gt 0 ] || die 1 "there is no run $only_run in $root"
 	return "$rc"
+}
+
+# The run whose machines are in use: sets dir, run and schedule.
+run_in_use() {
+	local d
+	dir=
+	while IFS= read -r d; do
+		run_evidence "$d" | jq -e '.what == "failover" and any(.workloads[]; .state == "up" or .state == "unproven")' >/dev/null || continue
+		[ -z "$only_run" ] || [ "${d##*/}" = "$only_run" ] || continue
+		dir=$d
+	done < <(run_list)
+	[ -n "$dir" ] || die 1 "$root: there is no failover${1:+ to $1}"
+	run=${dir##*/} schedule=$dir/schedule.json
 }
 
 # --- showing ----------------------------------------------------------------

@@ -15,7 +15,8 @@ def bytes: {"K": 1024, "M": 1048576, "G": 1073741824, "T": 1099511627776}[.[-1:]
 def seconds: {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[.[-1:]] * (.[:-1] | tonumber);
 
 def time_limits: {
-	quota: 60, create: 120, network: 60, start: 120, wait: 300, validate: 300, stop: 120, destroy: 120
+	quota: 60, create: 120, network: 60, start: 120, wait: 300, validate: 300, move: 86400, stop: 120,
+	destroy: 120
 };
 
 # As it was at the checkpoint; the present plan only for what is not in it.
@@ -27,20 +28,31 @@ def image($in; $w; $disk; $of):
 	if $of.target and ($in.test | not) then $of.target | sub("^file:"; "")
 	else "\($in.dir)/\($w)/\($disk).raw" end;
 
+# A raw image keeps no bitmap.  QEMU, when we start it ourselves, can keep one
+# in a qcow2 file whose data is that image; others have no rights to the image
+# then.
+def tracked($in; $r; $size): ($in.test | not) and $r.provider == "qemu" and $size % 512 == 0;
+
+# By what name a disk's bitmap notes what was written to it since it was recovered.
+def bitmap($in): if $in.test then null else "dm-\($in.run)" end;
+
 # As a provider gets it: what is booted first has the lowest number.
 def machine($in; $w; $record; $r):
 	{
 		name: $w, run: $in.run, directory: "\($in.dir)/\($w)/machine",
-		memory: ($r.memory // "1G" | bytes), cpus: ($r.cpus // 1),
+		memory: ($r.memory // "1G" | bytes), cpus: ($r.cpus // 1), bitmap: bitmap($in),
 		isolated: $in.test, options: ($r.options // {})
 	} + ($r | {machine, cpu, firmware, boot} | with_entries(select(.value != null))) + {
 		disks: [$record.disks | to_entries[] | .key as $i | .value as $d |
 			($r.disks // [] | map(select(.name == $d.name)) | first // {}) as $of |
 			{name: $d.name, size: ($d.size | tonumber), bus: ($of.bus // "virtio"),
 			 boot: ($of.boot // (100 + $i)), image: image($in; $w; $d.name; $of)} |
-			if $in.test or $in.instant or $r.instant then
+			if $in.test or $in.instant or $r.instant or tracked($in; $r; .size) then
 				.volume = "\($in.dir)/\($w)/\($d.name).qcow2" | .format = "qcow2"
-			else .volume = .image | .format = "raw" end],
+			else .volume = .image | .format = "raw" end |
+			if ($in.instant or $r.instant) and tracked($in; $r; .size) then
+				.keep = "\($in.dir)/\($w)/\($d.name).moved.qcow2"
+			else . end],
 		networks: [$r.networks // [] | .[] | del(.comment)],
 		validate: [$r.validate // [] | .[] | del(.comment) |
 			if .timeout then .timeout |= seconds else . end]
@@ -58,6 +70,7 @@ def schedule:
 			n: (if $r.group then $groups[$r.group].n else ($groups | length) end),
 			group_delay: ($groups[$r.group // ""].delay // 0),
 			instant: ($in.instant or ($r.instant // false)),
+			bitmap: bitmap($in),
 			limits: (time_limits + ([$f.timeouts // {}, $r.timeouts // {}] | map(del(.comment) | map_values(seconds)) | add)),
 			machine: machine($in; .name; .record; $r)
 		}] |

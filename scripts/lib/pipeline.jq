@@ -5,6 +5,8 @@
 #   old, new  by disk name: reflink clones, paths on the source; or what a
 #             point of a guest serves
 #   since     by disk name: the point a guest's bitmap starts from
+#   root      by disk name: the root that bitmap is told from, where its name is
+#             not that of a point in the catalog
 #   point     what a point of a guest says, or null
 #   make      by disk name: those of new that are not there yet
 #   scan      names of the disks to compare with the base's ids
@@ -38,7 +40,8 @@ def changed($in):
 		elif $t == "reflink" and $in.old[$d.name] then
 			["--since", "\($d.name)=\($in.old[$d.name])"]
 		elif $t == "bitmap" and $in.since[$d.name] then
-			["--since", "\($d.name)=\($in.since[$d.name])"]
+			["--since", "\($d.name)=\($in.since[$d.name])"] +
+			(if $in.root[$d.name] then ["--base", "\($d.name)=\($in.root[$d.name])"] else [] end)
 		else [] end +
 		(if $t == "full" or (.tracker == "state" and $b == null) then ["--full", $d.name]
 		 else [] end)] | add) +

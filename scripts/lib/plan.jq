@@ -33,7 +33,7 @@ def host: either(any_text; record({ssh: any_text, options: list(any_text)}; ["ss
 def script: either(any_text;
 	record({command: any_text, test: flag, timeout: duration}; ["command"]));
 def timeouts: record(
-	(["quota", "create", "network", "start", "wait", "validate", "stop", "destroy"] |
+	(["quota", "create", "network", "start", "wait", "validate", "move", "stop", "destroy"] |
 		map({(.): duration}) | add); []);
 def port: count(1; 65535);
 def validation: record({

@@ -419,9 +419,15 @@ nothing_left() {
 	exits 0 dm-failover --clean plan.json
 	! pgrep -f "$T/images" >&2
 	plan 'del(.workloads[1]) | .workloads[0].recovery = {provider: "\($t)/provider", instant: true}'
-	failed_over 0
+	failed_over 1
+	one_line 'w: its machine stays on served disks: the provider cannot move it'
+	says '.result == "completed"'
+	exits 1 dm-failover --move plan.json
 	qemu-io -f qcow2 -c 'write -P 7 1M 64k' images/runs/*/w/root.qcow2 >/dev/null
-	exits 0 dm-failover --failback plan.json
+	exits 0 dm-failover --failback --json plan.json
+	evidence=.out
+	says "$w"' | .steps | map(select(.step == "capture")) | last | .reply.by == {root: "bitmap"}'
+	[ "$(record site w .changed)" -le 1048576 ]
 	qemu-img compare -q -f raw -F qcow2 disk.raw images/runs/*/w/root.qcow2
 	[ "$(od -An -tx1 -j1M -N2 disk.raw)" = " 07 07" ]
 	exits 0 dm-failover --clean plan.json

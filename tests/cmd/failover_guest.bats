@@ -113,6 +113,96 @@ says() {
 	guest_kill vm
 }
 
+# grows IMAGE [THAN]: its journal does, as a copy shows.
+grows() {
+	local n
+	cp --sparse=always "$1" live.raw
+	n=$(journal_check live.raw 2>/dev/null | cut -d' ' -f2)
+	[ "${n:-0}" -gt "$2" ]
+}
+
+@test "home that did not move is brought up to date by the guest's bitmaps alone" {
+	guest_boot_disk a.point
+	guest_data_disk b.point
+	plan '.workloads[0].recovery.disks |= map(.home = "\($t)/\(.name).point") | .workloads[0].recovery.validate |= .[:1]'
+	exits 0 dm-replicate --now plan.json
+	failed_over 0
+	dir=$(echo images/runs/*/web)
+	[ "$(qemu-img info -U --output=json "$dir/b.qcow2" | jq -r '."format-specific".data."data-file-raw"')" = true ]
+	exits 0 within 200 dm-failover --failback --force --json plan.json
+	says '.workloads[0] | .state == "home" and (.steps | map(select(.step == "capture")) | last | .reply.by) == {a: "bitmap", b: "bitmap"}'
+	same a.point "$dir/a.raw"
+	same b.point "$dir/b.raw"
+	read -r begin last _ < <(journal_check b.point)
+	[ "$begin" -eq 1 ] && [ "$last" -gt 1 ]
+	exits 0 dm-failover --clean --force plan.json
+
+	# A guest that was killed has left bitmaps that nobody may trust.
+	exits 0 dm-replicate --now plan.json
+	failed_over 0
+	dir=$(echo images/runs/*/web)
+	kill -KILL "$(cat "$dir/machine/pid")"
+	exits 0 within 200 dm-failover --failback --force --json plan.json
+	says '.workloads[0] | .state == "home" and (.steps | map(select(.step == "capture")) | last | .reply.by) == {a: "scan", b: "scan"}'
+	same b.point "$dir/b.raw"
+}
+
+@test "an instant failover moves its guest to rebuilt disks while it runs" {
+	guest_boot_disk a.point
+	guest_data_disk b.point
+	plan '.workloads[0].recovery.disks |= map(.home = "\($t)/\(.name).point") | .workloads[0].recovery.instant = true'
+	exits 0 dm-replicate --now plan.json
+	failed_over 0 --stay
+	dir=$(echo images/runs/*/web)
+	pid=$(cat "$dir/machine/pid")
+	[ ! -e "$dir/b.raw" ] && [ -e "$dir/serve.pid" ]
+	# A move that is killed leaves a job, and the next one goes on from there.
+	(trap - EXIT; exec dm-move --limit 100K --qmp "$dir/machine/qmp.sock" "$(node b)=$T/$dir/b.raw" 3>&-) &
+	wait_for test -e "$dir/b.raw"
+	kill -KILL "$!"
+	wait "$!" || :
+	exits 0 within 100 dm-failover --move --json plan.json
+	says '.result == "completed" and (.workloads[0].steps | last | .step == "move" and .code == 0)'
+	[ ! -e "$dir/serve.pid" ] && [ ! -e "$dir/b.qcow2" ]
+	! pgrep -f "nbdkit.*$T" >&2
+	kill -0 "$pid"
+	[ "$(jq -r '[.disks[].volume] | join(" ")' "$dir/machine/machine.json")" = "$T/$dir/a.moved.qcow2 $T/$dir/b.moved.qcow2" ]
+	wait_for grows "$dir/b.raw" 1
+	wait_for grows "$dir/b.raw" "$(journal_check live.raw | cut -d' ' -f2)"
+	exits 0 dm-failover --move plan.json	# nothing is left to do
+	exits 0 within 200 dm-failover --failback --force --json plan.json
+	says '.workloads[0].steps | map(select(.step == "capture")) | last | .reply.by == {a: "bitmap", b: "bitmap"}'
+	same a.point "$dir/a.raw"
+	same b.point "$dir/b.raw"
+	exits 0 dm-failover --clean plan.json
+
+	# By itself, and when it cannot be moved, it stays.
+	exits 0 dm-replicate --now plan.json
+	failed_over 0
+	says '.workloads[0].steps | last | .step == "move" and .code == 0'
+	dir=$(echo images/runs/*/web)
+	[ ! -e "$dir/serve.pid" ]
+	kill -0 "$(cat "$dir/machine/pid")"
+	exits 0 dm-failover --clean --force plan.json
+	mkdir "$T/taken"
+	plan '.workloads[0].recovery.instant = true | .workloads[0].recovery.disks[1].target = "\($t)/taken"'
+	exits 0 dm-replicate --now plan.json
+	failed_over 1
+	[[ $err == *"web: move: $T/taken: is there already"* ]]
+	says '.result == "completed" and .workloads[0].state == "up"'
+	dir=$(echo images/runs/*/web)
+	[ -e "$dir/serve.pid" ]
+	kill -0 "$(cat "$dir/machine/pid")"
+	rmdir taken
+	exits 0 within 100 dm-failover --move plan.json
+	[ -s taken ] && [ ! -e "$dir/serve.pid" ]
+}
+# node DISK: of the machine at $dir.
+node() {
+	ln -sf qmp.sock "$dir/machine/qmp"
+	T=$dir guest_qmp machine '{"execute": "query-block"}' | jq -r --arg d "disk-$1" '.[] | select(.device == $d) | .inserted."node-name"'
+}
+
 @test "a machine that does not fit is refused, and one that hangs is ended" {
 	guest_boot_disk a.point
 	guest_data_disk b.point
