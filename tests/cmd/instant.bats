@@ -87,6 +87,13 @@ past() {
 	one_line nowhere
 	exits 2 within 60 dm-move --qmp vm/qmp.dm vda
 	exits 2 within 60 dm-move --qmp vm/qmp.dm vda=x vdb=x
+	exits 2 within 60 dm-move --qmp vm/qmp.dm --bitmap m vda=new
+	one_line "--bitmap needs --keep for each disk"
+	exits 2 within 60 dm-move --qmp vm/qmp.dm --bitmap m --keep vdb=k vda=new
+	one_line "--keep vdb: is not moved"
+	exits 1 within 60 dm-move --qmp vm/qmp.dm --bitmap m --keep vda=k vda=new
+	one_line 'vda: has no dirty bitmap "m"'
+	[ ! -e new ] && [ ! -e k ]
 	exits 4 within 60 dm-move --qmp vm/qmp.dm --limit 100K --timeout 2 vda=new
 	one_line "not done after 2 seconds"
 	small_fs tiny 2M

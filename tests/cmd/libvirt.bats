@@ -98,3 +98,37 @@ unharmed() {
 	exits 1 dm-point-libvirt --domain "$domain" --owner x --scratch "$D" hold z=vdz
 	one_line "$domain has no disk \"vdz\" (it has: vda, vdb)"
 }
+
+# overall: the plan's domains that are there, running or not.
+domains() {
+	vsh list --all --name | grep -- "^dm-.*-web-$$\$"
+}
+end_failover() {
+	dm-failover --clean --force "$T/plan.json"
+}
+
+@test "a failover makes a domain of recovered disks, and brings home what it wrote" {
+	guest_boot_disk a.raw
+	guest_data_disk b.raw
+	site
+	mkdir "$D/images"
+	jq -n --arg t "$T" --arg d "$D" --arg w "web-$$" '{site: "\($t)/site", failover: {directory: "\($d)/images"},
+		workloads: [{name: $w, disks: [{name: "a", volume: "\($t)/a.raw"}, {name: "b", volume: "\($t)/b.raw"}],
+			recovery: {provider: "libvirt", memory: "256M", options: {type: "qemu"}, disks: [{name: "a", boot: 1}],
+				validate: [{kind: "serial", text: "dm-guest: ready"}]}}]}' >plan.json
+	exits 0 dm-replicate --now plan.json
+	at_end end_failover
+	exits 0 within 100 dm-failover --json plan.json
+	jq -e '.result == "completed" and .workloads[0].state == "up"' .out >/dev/null
+	[ "$(vsh domstate "$(domains)")" = running ]
+	exits 1 dm-failover plan.json
+	one_line "is complete, and its machines are in use"
+	exits 0 within 100 dm-failover --failback --force --json plan.json
+	jq -e '.workloads[0] | .state == "home" and (.steps | map(select(.step == "capture")) | last | .reply.by) == {a: "scan", b: "scan"}' .out >/dev/null
+	[ "$(vsh domstate "$(domains)")" = "shut off" ]
+	same b.raw "$(echo "$D"/images/runs/*/web-*/b.raw)"
+	read -r first last _ < <(journal_check b.raw)
+	[ "$first" -eq 1 ] && [ "$last" -gt 1 ]
+	exits 0 dm-failover --clean --force plan.json
+	[ -z "$(domains)" ] && [ -z "$(ls "$D/images/runs")" ]
+}
