@@ -1,5 +1,5 @@
 # Points of a guest's disks, for dm-replicate: sourced, and part of it.
-# shellcheck shell=bash disable=SC2154  # its variables
+# shellcheck shell=bash disable=SC2154,SC2034  # its variables
 
 point='' holder=''
 
@@ -7,12 +7,11 @@ point='' holder=''
 # point to what it says.  The holder lets go when it is told how the iteration
 # went, and also when we are not there any more.
 point_open() {
-	local command owner rc=0
+	local command rc=0
 	point=''
-	[ "$(get .source.kind)" != file ] || return 0
-	owner=$name-$(jq -r '.id[:8]' "$site/config") || return 4
-	command=$(jq -nr -L "$lib" --argjson w "$work" --argjson base "$base" --arg owner "$owner" \
-	    'include "pipeline"; {w: $w, base: $base, owner: $owner} | hold') || return 4
+	[ "$source" != file ] || return 0
+	command=$(jq -r -L "$lib" --argjson w "$work" --argjson base "$base" \
+	    'include "pipeline"; {w: $w, base: $base, owner: "\($w.name)-\(.id[:8])"} | hold' "$site/config") || return 4
 	if [ "$dry" = yes ]; then
 		printf '# %s: a point by: %s\n' "$name" "$command"
 		point=$(jq -nc --argjson w "$work" --argjson base "$base" '{disks: [$w.disks[] |
@@ -30,6 +29,7 @@ point_open() {
 		printf '%s: failed with code %d\n' "$name" "$((rc == 0 || rc > 4 ? 4 : rc))" >&2
 		return "$((rc == 0 || rc > 4 ? 4 : rc))"
 	fi
+	[[ $point != *'"notes":[]'* ]] || return 0
 	while IFS= read -r command; do
 		warn "$command"
 	done < <(jq -r '.notes[]' <<<"$point")
@@ -41,11 +41,10 @@ point_words() {
 
 # point_close: tell the holder what the catalog says.
 point_close() {
-	local newest rc=0 word=abandoned
+	local rc=0 word=abandoned rec rec_seq rec_point
 	[ -n "$holder" ] || return 0
-	newest=$(checkpoints) || return 4	# nobody knows: the next run asks again
-	newest=$(jq -r 'last.disks[0].source_point // ""' <<<"$newest")
-	[ "$newest" != "$(jq -r .point <<<"$point")" ] || word=committed
+	newest || return 4	# nobody knows: the next run asks again
+	[[ $point != *"\"point\":\"$rec_point\""* ]] || [ -z "$rec_point" ] || word=committed
 	trap '' PIPE
 	{ echo "$word" >&"$hold_in"; } 2>/dev/null
 	trap - PIPE
