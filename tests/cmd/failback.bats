@@ -91,3 +91,25 @@ written() { jq .bytes <<<"$output"; }
 	recover site w-home latest d=kept
 	same moved.raw kept
 }
+
+@test "a disk that moves to a raw image takes its bitmap along" {
+	qemu-storage-daemon --blockdev driver=file,node-name=f,filename=guest.qcow2 \
+	    --blockdev driver=qcow2,node-name=d,file=f --chardev socket,id=qmp,path=qmp,server=on,wait=off --monitor qmp \
+	    --nbd-server "addr.type=unix,addr.path=$T/e" --export nbd,id=e,node-name=d,name=d,writable=on 3>&- &
+	daemon=$!
+	at_end kill_daemon "$daemon"
+	wait_for test -S qmp
+	wait_for test -S e
+	qemu-io -f raw -c 'write -P 1 1M 300k' "nbd+unix:///d?socket=$T/e" >/dev/null
+	exits 0 within 60 dm-move --qmp qmp --bitmap r1 --keep d=moved.qcow2 d=moved.raw
+	qemu-io -f raw -c 'write -P 2 12344k 64k' "nbd+unix:///d?socket=$T/e" >/dev/null
+	kill "$daemon"
+	wait "$daemon" || :
+	nbd_qemu s -r -f qcow2 -B r1 moved.qcow2
+	pipeline 0 "$(by_bitmap home.raw --verify-base)"
+	[ "$(written)" = $(((300 + 64) * 1024)) ]
+	same moved.raw home.raw
+}
+kill_daemon() {
+	kill "$1" 2>/dev/null || :
+}
