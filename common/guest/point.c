@@ -102,6 +102,14 @@ static int disk_take(struct point_disk *d, json_t *node, struct err *e)
 	return d->size ? 0 : err_set(e, DM_NO, "disk %s: \"%s\" is empty", d->name, d->device);
 }
 
+/* A node that a job of QEMU puts between a guest and its disk. */
+static bool is_filter(const json_t *node)
+{
+	const char *drv = text(node, "drv");
+
+	return !strcmp(drv, "copy-before-write") || !strcmp(drv, "mirror_top") || !strcmp(drv, "commit_top");
+}
+
 static int disk_find(struct point_disk *d, json_t *blocks, json_t *nodes, struct err *e)
 {
 	json_t *b, *node = NULL;
@@ -119,9 +127,14 @@ static int disk_find(struct point_disk *d, json_t *blocks, json_t *nodes, struct
 	/* A storage daemon has nodes and no devices. */
 	if (!node && json_array_size(blocks) == 0)
 		node = node_find(nodes, d->device);
-	if (node) {
+	if (node && !is_filter(node)) {
 		buf_free(&all);
 		return disk_take(d, node, e);
+	}
+	if (node || node_find(nodes, d->device)) {
+		buf_free(&all);
+		return err_set(e, DM_NO, "disk %s: the guest does not use \"%s\" itself: a job of somebody else's "
+		    "stands between them (a backup, a mirror), or it was unplugged", d->name, d->device);
 	}
 	buf_printf(&all, "%s%c", all.len ? "" : "none", 0);
 	err_set(e, DM_NO, "disk %s: the guest has no disk \"%s\" (it has: %s)", d->name, d->device, (char *)all.p);

@@ -259,7 +259,7 @@ nothing_runs() {
 	guest_qmp vm "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"raw\",\"node-name\":\"to\",\"file\":{\"driver\":\"file\",\"filename\":\"$T/other.raw\"}}}"
 	guest_qmp vm '{"execute":"blockdev-backup","arguments":{"job-id":"other","device":"vda","target":"to","sync":"none"}}'
 	exits 1 dm-replicate --now plan.json
-	[[ $err == *"vm/qmp.dm: "*"block device is in use by block job: backup"* ]]
+	[[ $err == *'disk vda: the guest does not use "vda" itself: a job of somebody else'* ]]
 	! holding
 	[ "$(guest_qmp vm '{"execute":"query-block-jobs"}' | jq -r '.[].device')" = other ]
 	[ "$(bitmaps vda | sort | head -n 1 | cut -c1-3)" = dm- ] && [ "$(bitmaps vda | grep -cx other)" -eq 1 ]
