@@ -108,6 +108,24 @@ int emit_end(struct emit *m, struct err *e)
 
 /* ---- requests ---- */
 
+int emit_ask(struct emit *m, uint32_t disk, uint32_t epoch, struct entry *en)
+{
+	struct entry one;
+	bool more;
+
+	if (en->flags & EF_ZERO)
+		return emit_ask_entry(m, FT_ZERO, disk, epoch, en);
+	if (!(en->flags & EF_RUN))
+		return emit_ask_chunk(m, disk, epoch, en);
+	do {
+		more = entry_cut(en, m->hello.chunk_size, &one);
+		if (emit_ask_chunk(m, disk, epoch, &one) < 0)
+			return -1;
+	} while (more);
+	return 0;
+}
+
+
 struct requests {
 	struct emit *m;
 	struct frame_in *in;

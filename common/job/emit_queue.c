@@ -298,23 +298,6 @@ int emit_ask_barrier(struct emit *m, uint32_t epoch)
 	return ask_end(m, s);
 }
 
-int emit_ask(struct emit *m, uint32_t disk, uint32_t epoch, struct entry *en)
-{
-	struct entry one;
-	bool more;
-
-	if (en->flags & EF_ZERO)
-		return emit_ask_entry(m, FT_ZERO, disk, epoch, en);
-	if (!(en->flags & EF_RUN))
-		return emit_ask_chunk(m, disk, epoch, en);
-	do {
-		more = entry_cut(en, m->hello.chunk_size, &one);
-		if (emit_ask_chunk(m, disk, epoch, &one) < 0)
-			return -1;
-	} while (more);
-	return 0;
-}
-
 /* ---- life ---- */
 
 static int slots_new(struct emit *m, struct err *e)

@@ -149,6 +149,28 @@ frozen_disk() {
 	[ "$(ls -A x)" = d.raw ]
 }
 
+@test "an interrupted iteration onto a directory goes on from what is durable" {
+	fs_mount xfs x 400M
+	image_random x/d.raw 16M
+	mkdir x/out bin
+	plan "$T/x" '.workloads[0] += {interval: "2M"} | .workloads[0].disks[0].target = "\($d)/out"'
+	exits 0 within 120 dm-replicate plan.json
+	poke x/d.raw 0 12000000
+	# the stream is cut after some of it is durable
+	printf '#!/bin/sh\nhead -c 9000000 | %s "$@"\n' "$(command -v dm-write)" >bin/dm-write
+	chmod +x bin/*
+	PATH=$T/bin:$PATH exits 4 within 120 dm-replicate plan.json
+	dm-checkpoint sessions --json site | jq -e '.[0].disks[0].work | endswith("/x/out/.d.work")' >/dev/null
+	printf '#!/bin/sh\ntee %s | %s "$@"\n' "$T/chunks" "$(command -v dm-write)" >bin/dm-write
+	PATH=$T/bin:$PATH exits 0 within 120 dm-replicate --verbose plan.json
+	# at most what was being written, an interval that was being flushed, and a
+	# chunk more of each
+	[ "$(dm-json <chunks | jq -r .type | grep -c held)" -ge 2 ]
+	same x/d.raw x/out/d.000002.raw
+	exits 0 dm-checkpoint verify --json site
+	jq -e '.ok and .reread == 2' <<<"$output" >/dev/null
+}
+
 @test "freeze in a plan: what it may say" {
 	plan /dev '.workloads[0].disks[0].freeze = "reflink"'
 	exits 2 dm-replicate plan.json
