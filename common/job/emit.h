@@ -27,7 +27,7 @@ struct emit_how {
 	unsigned threads;	/* 1 to EMIT_THREADS_MAX; 0: as the volumes want */
 	bool allow_change;	/* the source may change while it is read */
 	uint32_t chunk_size;	/* emit_all: of the stream it makes */
-	uint64_t interval;	/* emit_all: bytes between barriers */
+	uint64_t interval;	/* emit_all: bytes between barriers; 0: none but the end's */
 	const char *resume;	/* emit_all: a site whose interrupted session has some of
 				 * it, or NULL */
 	struct progress *progress;	/* or NULL */

@@ -26,7 +26,7 @@ static int ask_chunk(struct whole *w, uint32_t disk, const struct entry *en, str
 	if (emit_ask_chunk(w->m, disk, w->epoch, en) < 0)
 		return cause_take(&w->m->cause, e);
 	w->since += entry_bytes(en);
-	if (w->since < w->m->how->interval)
+	if (!w->m->how->interval || w->since < w->m->how->interval)
 		return 0;
 	w->since = 0;
 	return emit_ask_barrier(w->m, w->epoch++) < 0 ? cause_take(&w->m->cause, e) : 0;
