@@ -171,7 +171,7 @@ static int ask(const struct question *q, struct answer *a, int pipes[2])
 int broker_spawn(struct child *c, char *const argv[], struct err *e)
 {
 	struct question q = { .what = SPAWN };
-	struct answer a;
+	struct answer a = { 0 };
 	int pipes[2];
 
 	*c = (struct child){ .in = -1, .out = -1 };
@@ -194,7 +194,7 @@ int broker_spawn(struct child *c, char *const argv[], struct err *e)
 static int end(enum what what, pid_t pid)
 {
 	struct question q = { .what = what, .pid = pid };
-	struct answer a;
+	struct answer a = { 0 };
 	int pipes[2];
 
 	return ask(&q, &a, pipes) < 0 ? 128 + SIGKILL : a.status;
