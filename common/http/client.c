@@ -170,10 +170,15 @@ static size_t take_header(char *p, size_t one, size_t n, void *arg)
 	return n;
 }
 
+/* Without the headers that curl would add: it calls every body a form, and an
+ * empty one too, which servers take at its word. */
 static struct curl_slist *header_list(const struct buf *lines)
 {
-	struct curl_slist *l = curl_slist_append(NULL, "Expect:");
+	struct curl_slist *first = curl_slist_append(NULL, "Expect:");
+	struct curl_slist *l = first ? curl_slist_append(first, "Content-Type:") : NULL;
 
+	if (!l)
+		curl_slist_free_all(first);
 	for (size_t at = 0; l && at < lines->len; at += strlen((char *)lines->p + at) + 1) {
 		struct curl_slist *more = curl_slist_append(l, (char *)lines->p + at);
 
