@@ -62,9 +62,10 @@ static void args_parse(struct args *a, int argc, char **argv)
 
 static int summary_json(const struct apply_sum *s, double seconds)
 {
-	json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f}", "disks", (json_int_t)s->disks,
+	json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:O}", "disks", (json_int_t)s->disks,
 	    "chunks", (json_int_t)s->chunks, "bytes", (json_int_t)s->bytes,
-	    "stored", (json_int_t)s->stored, "dedup", (json_int_t)s->dedup, "seconds", seconds);
+	    "stored", (json_int_t)s->stored, "dedup", (json_int_t)s->dedup, "seconds", seconds,
+	    "points", s->points);
 	int rc = j && json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0 ? 0 : -1;
 
 	putchar('\n');
@@ -112,26 +113,26 @@ static void tell(const struct args *a, struct acks *acks, const struct err *e)
 static int work(const struct args *a, const struct apply_how *how, struct cause *c, struct err *e)
 {
 	int64_t start = time_mono();
-	struct apply_sum sum = {0};
+	struct apply_sum sum = { .points = json_object() };
 	struct acks *acks = acks_new(a->acks_out ? "-" : a->acks, c, e);
-	int rc;
+	int rc = -1;
 
 	if (!acks) {
 		err_report(e);
-		return -1;
+		goto out;
 	}
 	rc = apply_run(how, 0, acks, c, &sum, e);
 	if (how->progress)
 		progress_end(how->progress);
 	if (rc < 0) {
 		tell(a, acks, e);
-		return -1;
-	}
-	if (acks_close(acks, e) < 0 || summary(a, &sum, time_mono() - start, e) < 0) {
+	} else if (acks_close(acks, e) < 0 || summary(a, &sum, time_mono() - start, e) < 0) {
 		err_report(e);
-		return -1;
+		rc = -1;
 	}
-	return 0;
+out:
+	json_decref(sum.points);
+	return rc;
 }
 
 int main(int argc, char **argv)

@@ -350,6 +350,8 @@ static int finish(struct apply *a, struct apply_sum *sum, struct err *e)
 			rc = say_final(a, i, &x, e);
 		sum->stored += x.stored;
 		sum->dedup += a->disk[i].dedup;
+		if (sum->points && rc == 0)
+			json_object_set_new(sum->points, a->hello.disk[i].name, json_string(x.point));
 		final_free(&x);
 		if (rc < 0)
 			return -1;

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "base/err.h"
 #include "base/progress.h"
 #include "job/acks.h"
@@ -29,6 +31,8 @@ struct apply_sum {
 	uint64_t bytes;		/* of content asked for */
 	uint64_t stored;	/* the targets grew by */
 	uint64_t dedup;		/* they had already */
+	json_t *points;		/* by disk's name what the targets made, the caller's; or
+				 * NULL: not wanted */
 };
 
 /* Apply the stream of in_fd to its END; acks go to `acks', which reports to

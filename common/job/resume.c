@@ -1,5 +1,7 @@
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/bytes.h"
 #include "job/resume.h"
 #include "job/session_want.h"
 #include "repo/catalog.h"
@@ -7,11 +9,14 @@
 #include "repo/site.h"
 #include "repo/store.h"
 #include "repo/tree.h"
+#include "volume/target_journal.h"
 
 struct resume_disk {
 	struct tree *done;	/* NULL: nothing was written yet */
 	struct tree *base;	/* NULL: the source moved on, so only ids tell */
 	struct id unknown[2];	/* a chunk of which nothing is known, and the tail */
+	struct target_journal *journal;	/* of a target outside of the store, or NULL */
+	bool journaled;		/* it is one that keeps journals */
 };
 
 struct resume {
@@ -54,16 +59,41 @@ static struct session *session_of(struct resume *r, const struct hello *h, bool 
 static int session_open(struct resume *r, const struct hello *h, struct err *e)
 {
 	struct session *se = session_of(r, h, false, e);
+	bool outside = !se;
 	int rc = 0;
 
 	if (!se && !e->code)
 		se = session_of(r, h, true, e);
 	if (e->code)
 		return -1;
+	/* Ids alone do not say that a snapshot being made still has what they are of. */
 	for (uint32_t i = 0; se && !rc && i < h->ndisks; i++)
-		rc = disk_open(r, i, &se->disk[i], e);
+		if (!outside || !r->disk[i].journaled || r->disk[i].journal)
+			rc = disk_open(r, i, &se->disk[i], e);
 	session_close(se);
 	return rc;
+}
+
+/* Targets outside of the store leave journals, open/WORKLOAD=DISK. */
+static int journals_open(struct resume *r, const struct hello *h, struct err *e)
+{
+	for (uint32_t i = 0; i < h->ndisks; i++) {
+		const struct disk *d = &h->disk[i];
+		bool root = d->flags & DF_BASE_ROOT;
+		const struct journal_step s = { .base_point = d->base_point, .target_point = d->target_point,
+			.base_root = root ? &d->base_root : NULL,
+			.full = h->kind != KIND_INCREMENTAL || (!root && !*d->base_point),
+			.frozen = d->flags & DF_FROZEN, .algo = h->algo, .size = d->size,
+			.chunk_size = h->chunk_size };
+		char *path = x_printf("%s/open/%s=%s", r->site->path, h->workload, d->name);
+
+		r->disk[i].journal = journal_read(path, &s, e);
+		r->disk[i].journaled = access(path, F_OK) == 0;
+		free(path);
+		if (e->code)
+			return -1;
+	}
+	return 0;
 }
 
 struct resume *resume_open(const char *site, const struct hello *h, struct err *e)
@@ -75,6 +105,8 @@ struct resume *resume_open(const char *site, const struct hello *h, struct err *
 	r->disk = x_array(h->ndisks, sizeof *r->disk);
 	r->site = site_open(site, e);
 	if (!r->site)
+		goto err0;
+	if (journals_open(r, h, e) < 0)
 		goto err0;
 	if (r->site->chunk_size != h->chunk_size || r->site->algo != h->algo)
 		return r;	/* other chunks: nothing can be held; dm-write judges */
@@ -95,6 +127,7 @@ void resume_close(struct resume *r)
 			tree_close(r->disk[i].done);
 		if (r->disk[i].base)
 			tree_close(r->disk[i].base);
+		journal_close(r->disk[i].journal);
 	}
 	free(r->disk);
 	if (r->store)
@@ -109,7 +142,13 @@ int resume_classify(struct resume *r, uint32_t disk, const struct entry *en, str
 	struct resume_disk *d = &r->disk[disk];
 	uint64_t n = en->off / r->chunk_size;
 	struct id done, base;
+	int has;
 
+	if (d->journal) {
+		has = journal_has_chunk(d->journal, n, e);
+		if (has <= 0 || !d->done)
+			return has < 0 ? -1 : has ? FT_HELD : FT_DESC;
+	}
 	if (!d->done)
 		return FT_DESC;
 	if (tree_chunk(d->done, n, &done, e) < 0)

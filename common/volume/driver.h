@@ -58,6 +58,7 @@ struct driver {
 	int (*flush)(struct volume *v, uint32_t epoch);	/* NULL: nothing to do */
 	int (*group_flush)(struct volume_group *g, uint32_t epoch);	/* set: called once for the group instead of flush */
 	char *(*point)(struct volume *v, bool *frozen);	/* NULL: "" */
+	int (*sweep)(const struct uri *u, const struct volume_sweep *how, struct volume_swept *out, struct err *e);	/* NULL: its points are files, or the store's */
 	int (*finalize)(struct volume *v, const char *source_point, const struct id *source_root, struct volume_final *f);	/* NULL: nothing to do */
 };
 
@@ -74,6 +75,9 @@ struct volume_group {
 /* volume_group.c, for volume.c */
 void volume_group_join(struct volume_group *g, struct volume *v);
 void volume_group_leave(struct volume_group *g, const struct volume *v);
+
+/* volume.c: a URI in parts, the caller's, and its driver; NULL with *e. */
+const struct driver *driver_of(const char *uri, struct uri *u, struct err *e);
 
 /* drivers.c: the only place that names drivers. */
 const struct driver *driver_find(const char *scheme);

@@ -219,6 +219,18 @@ static int ebs_put_zero(struct volume *v, uint64_t off, uint64_t len, uint32_t e
 	return ebs_target_put_zero(v, off, len);
 }
 
+static int ebs_held(struct volume *v, uint64_t off, uint32_t len, const struct id *id)
+{
+	(void)id;
+	return ebs_target_held(v, off, len);
+}
+
+static int ebs_flush(struct volume *v, uint32_t epoch)
+{
+	(void)epoch;
+	return ebs_target_flush(v);
+}
+
 static int ebs_finalize(struct volume *v, const char *source_point, const struct id *source_root,
     struct volume_final *f)
 {
@@ -235,6 +247,9 @@ const struct driver drv_ebs = {
 	.base_point = ebs_base_point,
 	.put = ebs_target_put,
 	.put_zero = ebs_put_zero,
+	.held = ebs_held,
+	.flush = ebs_flush,
 	.point = ebs_point,
+	.sweep = ebs_sweep,
 	.finalize = ebs_finalize,
 };

@@ -80,13 +80,19 @@ int ebs_reader_next(struct ebs_reader *r, uint64_t from, uint64_t *index, struct
 /* --- drv_ebs_ec2.c: the life of snapshots */
 struct ebs_snapshot {
 	char *id, *state;	/* "pending", "completed", "error" */
-	char *point, *root, *session;	/* of our tags, "" if none */
+	char *started;		/* as EC2 writes it: later times sort higher */
+	char *point, *root;	/* of our tags, "" if none */
+	char *owner;
 	uint64_t volume;	/* bytes */
 };
 void ebs_snapshot_free(struct ebs_snapshot *s);
-/* By id, or (id NULL) one that is pending and tagged owner = `owner'.  1 found,
- * 0 none, -1. */
-int ebs_snapshot_find(struct ebs_api *a, const char *id, const char *owner, struct ebs_snapshot *out, struct err *e);
+/* By id: 1 found, 0 none, -1.  young: it was just started, and need not be
+ * known everywhere yet. */
+int ebs_snapshot_find(struct ebs_api *a, const char *id, bool young, struct ebs_snapshot *out, struct err *e);
+/* All that are tagged owner = `owner', an array of the caller's.  0 or -1. */
+int ebs_snapshot_list(struct ebs_api *a, const char *owner, struct ebs_snapshot **out, size_t *n, struct err *e);
+void ebs_snapshot_list_free(struct ebs_snapshot *v, size_t n);
+/* 0, also when there is none; -1 (DM_NO: it is in use). */
 int ebs_snapshot_delete(struct ebs_api *a, const char *id, struct err *e);
 int ebs_snapshot_tag(struct ebs_api *a, const char *id, const char *key, const char *value, struct err *e);
 
@@ -100,7 +106,14 @@ int ebs_target_open(struct volume *v, const struct uri *u, const struct volume_h
 void ebs_target_close(struct volume *v);
 int ebs_target_put(struct volume *v, struct volume_chunk *c);
 int ebs_target_put_zero(struct volume *v, uint64_t off, uint64_t len);
+int ebs_target_held(struct volume *v, uint64_t off, uint32_t len);
+int ebs_target_flush(struct volume *v);
 int ebs_target_finalize(struct volume *v, const struct id *source_root, struct volume_final *f);
+
+/* --- drv_ebs_sweep.c */
+/* Whose snapshots those of a disk are; an allocation. */
+char *ebs_owner(const struct uri *u, const char *workload, const char *disk);
+int ebs_sweep(const struct uri *u, const struct volume_sweep *how, struct volume_swept *out, struct err *e);
 
 /* An error of ours becomes the volume's; returns -errno. */
 int ebs_failed(struct volume *v, const struct err *e);

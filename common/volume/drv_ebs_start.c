@@ -1,23 +1,18 @@
 /* ebs: volumes, a new snapshot: its parent is checked, what an earlier run left
- * is cleared away, and it is started. */
-#include <errno.h>
-#include <fcntl.h>
+ * is gone on with or cleared away, and it is started. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/fdio.h"
 #include "volume/drv_ebs_target.h"
 
-#define IDLE_MINUTES 60		/* after so long without a block AWS gives up */
+#define IDLE_MINUTES 1440	/* after so long without a block AWS gives up */
 
 static void target_free(struct ebs_target *t)
 {
 	ebs_reader_free(t->parent);
 	ebs_api_close(&t->api);
-	fd_close(t->digests);
-	pthread_mutex_destroy(&t->lock);
+	journal_close(t->journal);
 	free(t->snapshot);
 	free(t->owner);
 	free(t->session);
@@ -30,7 +25,7 @@ static int check_parent(struct volume *v, struct ebs_target *t, const char *pare
 {
 	struct ebs_snapshot s;
 	char root[80] = "";
-	int rc = ebs_snapshot_find(&t->api, parent, NULL, &s, &v->err), known;
+	int rc = ebs_snapshot_find(&t->api, parent, false, &s, &v->err), known;
 
 	if (rc < 0)
 		return err_prefix(&v->err, "%s", v->uri);
@@ -53,42 +48,51 @@ static int check_parent(struct volume *v, struct ebs_target *t, const char *pare
 	return rc;
 }
 
-/* Whose pending snapshots are we to clear away: this machine's, of the same
- * disk of the same workload. */
-static char *owner_of(const struct volume_how *how)
-{
-	int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
-	char *id = fd < 0 ? NULL : fd_slurp(fd, 256, NULL), *owner;
-
-	fd_close(fd);
-	if (id)
-		id[strcspn(id, "\n")] = 0;
-	owner = x_printf("%s/%s/%s", id ? id : "", how->workload ? how->workload : "", how->disk);
-	free(id);
-	return owner;
-}
-
-/* What an iteration that was killed left. */
+/* What an iteration that was killed left: pending, and not the one that is gone
+ * on with. */
 static int clear_pending(struct volume *v, struct ebs_target *t)
 {
-	struct ebs_snapshot s;
-	int rc;
+	struct ebs_snapshot *s;
+	size_t n;
+	int rc = ebs_snapshot_list(&t->api, t->owner, &s, &n, &v->err);
 
-	while ((rc = ebs_snapshot_find(&t->api, NULL, t->owner, &s, &v->err)) > 0) {
-		rc = ebs_snapshot_delete(&t->api, s.id, &v->err);
-		ebs_snapshot_free(&s);
-		if (rc < 0)
-			break;
-	}
+	if (rc < 0)
+		return err_prefix(&v->err, "%s: snapshots of earlier runs", v->uri);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (strcmp(s[i].state, "completed") != 0 && (!t->snapshot || strcmp(s[i].id, t->snapshot) != 0))
+			rc = ebs_snapshot_delete(&t->api, s[i].id, &v->err);
+	ebs_snapshot_list_free(s, n);
 	return rc < 0 ? err_prefix(&v->err, "%s: a pending snapshot of an earlier run", v->uri) : 0;
+}
+
+/* Go on with the snapshot of the journal when it is still being made. */
+static int resume(struct volume *v, struct ebs_target *t, const struct journal_step *step)
+{
+	struct err e = { 0 };
+	struct ebs_snapshot s = { 0 };
+	uint32_t block = 0;
+	const char *id = journal_resume(t->journal, step, &block);
+	int rc = id && ebs_id_valid(id) ? ebs_snapshot_find(&t->api, id, false, &s, &e) : 0;
+
+	if (rc < 0 && e.code != DM_NO) {
+		v->err = e;
+		return err_prefix(&v->err, "%s", v->uri);
+	}
+	if (rc > 0 && !strcmp(s.state, "pending") && !strcmp(s.owner, t->owner) && s.volume == t->volume) {
+		t->snapshot = x_strdup(id);
+		t->block_size = block;
+	}
+	ebs_snapshot_free(&s);
+	return 0;
 }
 
 static json_t *start_request(const struct ebs_target *t, const struct uri *u, const char *parent,
     const struct volume_how *how)
 {
 	char *kms = uri_query(u, "kms"), *encrypted = uri_query(u, "encrypted");
+	char *token = x_printf("%s/%s", t->session, how->disk);	/* of each disk another one */
 	json_t *v = json_pack("{s:I, s:s, s:i, s:s, s:[{s:s,s:s},{s:s,s:s},{s:s,s:s},{s:s,s:s}]}",
-	    "VolumeSize", (json_int_t)(t->volume / GIB(1)), "ClientToken", t->session,
+	    "VolumeSize", (json_int_t)(t->volume / GIB(1)), "ClientToken", token,
 	    "Timeout", IDLE_MINUTES, "Description", "dm recovery checkpoint", "Tags",
 	    "Key", "Name", "Value", how->disk, "Key", EBS_TAG_OWNER, "Value", t->owner,
 	    "Key", EBS_TAG_SESSION, "Value", t->session,
@@ -100,6 +104,7 @@ static json_t *start_request(const struct ebs_target *t, const struct uri *u, co
 		json_object_set_new(v, "Encrypted", json_true());
 	if (v && !parent && kms)
 		json_object_set_new(v, "KmsKeyArn", json_string(kms));
+	free(token);
 	free(kms);
 	free(encrypted);
 	return v;
@@ -137,18 +142,33 @@ static int start(struct volume *v, struct ebs_target *t, const struct uri *u, co
 	return rc < 0 ? err_prefix(&v->err, "%s", v->uri) : 0;
 }
 
-static int open_digests(struct volume *v, struct ebs_target *t)
+static int open_journal(struct volume *v, struct ebs_target *t, const struct uri *u)
 {
-	const char *dir = getenv("TMPDIR");
-	char *path = x_printf("%s/dm-ebs.XXXXXX", dir && *dir ? dir : "/var/tmp");
+	char *path = uri_query(u, "journal");
 
-	t->digests = mkostemp(path, O_CLOEXEC);
-	if (t->digests < 0)
-		err_sys(&v->err, DM_ENV, errno, "%s", path);
-	else
-		unlink(path);
+	t->journal = journal_open(path && *path ? path : NULL, &v->err);
 	free(path);
-	return t->digests < 0 ? -1 : 0;
+	return t->journal ? 0 : err_prefix(&v->err, "%s", v->uri);
+}
+
+/* The snapshot that the blocks go to. */
+static int open_snapshot(struct volume *v, struct ebs_target *t, const struct uri *u, const char *parent,
+    const struct volume_how *how)
+{
+	const struct journal_step step = { .base_point = how->base_point ? how->base_point : "",
+		.target_point = how->target_point ? how->target_point : "", .base_root = how->base_root,
+		.full = how->full, .frozen = how->frozen, .algo = how->algo, .size = how->size,
+		.chunk_size = how->chunk_size };
+
+	if (resume(v, t, &step) < 0 || clear_pending(v, t) < 0)
+		return -1;
+	if (t->snapshot)
+		return 0;
+	if (start(v, t, u, parent, how) < 0)
+		return -1;
+	if (journal_begin(t->journal, &step, t->snapshot, t->block_size, &v->err) < 0)
+		return err_prefix(&v->err, "%s", v->uri);
+	return 0;
 }
 
 static int open_steps(struct volume *v, struct ebs_target *t, const struct uri *u, const struct volume_how *how)
@@ -170,7 +190,7 @@ static int open_steps(struct volume *v, struct ebs_target *t, const struct uri *
 		if (!t->parent)
 			return err_prefix(&v->err, "%s", v->uri);
 	}
-	if (clear_pending(v, t) < 0 || open_digests(v, t) < 0 || start(v, t, u, parent, how) < 0)
+	if (open_journal(v, t, u) < 0 || open_snapshot(v, t, u, parent, how) < 0)
 		return -1;
 	if (how->chunk_size < t->block_size)
 		return err_set(&v->err, DM_USAGE, "%s: chunks of %u bytes are smaller than its blocks of %u: "
@@ -185,12 +205,11 @@ int ebs_target_open(struct volume *v, const struct uri *u, const struct volume_h
 	struct ebs_target *t = x_alloc(sizeof(*t));
 
 	v->priv = t;
-	t->digests = -1;
-	pthread_mutex_init(&t->lock, NULL);
+	t->chunk_size = how->chunk_size;
 	t->size = how->size;
 	t->algo = how->algo;
 	t->volume = GIB(max64(1, div_up(how->size, GIB(1))));
-	t->owner = owner_of(how);
+	t->owner = ebs_owner(u, how->workload, how->disk);
 	t->session = x_alloc(33);
 	hex_put(t->session, how->session, 16);
 	if (open_steps(v, t, u, how) == 0) {
@@ -208,8 +227,9 @@ void ebs_target_close(struct volume *v)
 	struct ebs_target *t = v->priv;
 	struct err e = { 0 };
 
-	/* Whoever comes next finds it pending if this cannot be done. */
-	if (t->snapshot && !t->completed)
+	/* Whoever comes next finds it pending if this cannot be done, or if it
+	 * can be gone on with. */
+	if (t->snapshot && !t->completed && !journal_lasts(t->journal))
 		(void)ebs_snapshot_delete(&t->api, t->snapshot, &e);
 	target_free(t);
 }

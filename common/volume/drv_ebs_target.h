@@ -4,6 +4,7 @@
 #define DM_VOLUME_DRV_EBS_TARGET_H
 
 #include "volume/drv_ebs.h"
+#include "volume/target_journal.h"
 
 struct ebs_target {
 	struct ebs_api api;
@@ -12,9 +13,8 @@ struct ebs_target {
 	uint64_t size, volume;		/* bytes: of the disk, of the snapshot */
 	uint32_t block_size;
 	int algo;			/* of the source's root */
-	int digests;			/* 32 bytes a block put, by index; holes: not put */
-	pthread_mutex_t lock;
-	uint64_t nput;
+	uint32_t chunk_size;
+	struct target_journal *journal;
 	bool completed;
 };
 

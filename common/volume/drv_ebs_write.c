@@ -4,33 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <sodium.h>
 
 #include "base/bytes.h"
-#include "base/fdio.h"
 #include "base/timefmt.h"
 #include "volume/drv_ebs_target.h"
 
 #define DONE_WITHIN (3600ll * 1000000000)
 
 /* ---- blocks ---- */
-
-static int remember(struct ebs_target *t, uint64_t index, const uint8_t digest[32], struct err *e)
-{
-	uint8_t old[32];
-	ssize_t n = fd_pread_full(t->digests, old, sizeof(old), index * 32);
-
-	if (n < 0 || fd_pwrite_full(t->digests, digest, 32, index * 32) < 0)
-		return err_sys(e, DM_ENV, errno, "temporary file of checksums");
-	if (n < 32 || bytes_zero(old, sizeof(old))) {
-		pthread_mutex_lock(&t->lock);
-		t->nput++;
-		pthread_mutex_unlock(&t->lock);
-	}
-	return 0;
-}
 
 static int put_block(struct ebs_target *t, uint64_t index, const void *p, struct err *e)
 {
@@ -45,11 +28,16 @@ static int put_block(struct ebs_target *t, uint64_t index, const void *p, struct
 	int rc;
 
 	sha256_of(p, t->block_size, digest);
+	rc = journal_has(t->journal, index, digest, e);
+	if (rc) {	/* an interrupted run put it */
+		free(path);
+		return rc < 0 ? -1 : 0;
+	}
 	sodium_bin2base64(sum, sizeof(sum), digest, sizeof(digest), sodium_base64_VARIANT_ORIGINAL);
 	snprintf(len, sizeof(len), "%u", t->block_size);
 	rc = ebs_call(&t->api, &c, &r, e);
 	if (rc == 0)
-		rc = remember(t, index, digest, e);
+		rc = journal_put(t->journal, index, digest, e);
 	http_reply_free(&r);
 	free(path);
 	return rc;
@@ -114,6 +102,8 @@ int ebs_target_put(struct volume *v, struct volume_chunk *c)
 		rc = c->nfrags ? put_pieces(t, c, i, p, &e) : put_whole(t, c, i, p, &e);
 	free(p);
 	if (rc == 0)
+		rc = journal_chunk(t->journal, c->off / t->chunk_size, &e);
+	if (rc == 0)
 		c->added = c->plain_len;
 	return rc < 0 ? ebs_failed(v, &e) : 0;
 }
@@ -145,45 +135,45 @@ int ebs_target_put_zero(struct volume *v, uint64_t off, uint64_t len)
 /* ---- the end ---- */
 
 /* SHA-256 over the digests of the blocks put, in the order of their indices. */
-static int all_digests(const struct ebs_target *t, char sum[64], struct err *e)
-{
-	uint8_t digest[32], buf[8192];
-	off_t at = 0, data;
+struct sum {
 	crypto_hash_sha256_state h;
+	uint64_t n;
+};
 
-	crypto_hash_sha256_init(&h);
-	while ((data = lseek(t->digests, at, SEEK_DATA)) >= 0) {
-		off_t hole = lseek(t->digests, data, SEEK_HOLE);
+static void add_digest(void *arg, const uint8_t digest[32])
+{
+	struct sum *s = arg;
 
-		for (at = data - data % 32; at < hole;) {
-			ssize_t n = fd_pread_full(t->digests, buf, sizeof(buf), (uint64_t)at);
+	crypto_hash_sha256_update(&s->h, digest, 32);
+	s->n++;
+}
 
-			if (n <= 0)
-				return err_sys(e, DM_ENV, n < 0 ? errno : EIO, "temporary file of checksums");
-			for (ssize_t i = 0; i + 32 <= n; i += 32)
-				if (!bytes_zero(buf + i, 32))
-					crypto_hash_sha256_update(&h, buf + i, 32);
-			at += n;
-		}
-	}
-	if (errno != ENXIO)
-		return err_sys(e, DM_ENV, errno, "temporary file of checksums");
-	crypto_hash_sha256_final(&h, digest);
+static int all_digests(const struct ebs_target *t, char sum[64], uint64_t *n, struct err *e)
+{
+	struct sum s = { .n = 0 };
+	uint8_t digest[32];
+
+	crypto_hash_sha256_init(&s.h);
+	if (journal_each(t->journal, add_digest, &s, e) < 0)
+		return -1;
+	crypto_hash_sha256_final(&s.h, digest);
 	sodium_bin2base64(sum, 64, digest, sizeof(digest), sodium_base64_VARIANT_ORIGINAL);
+	*n = s.n;
 	return 0;
 }
 
-static int complete(struct ebs_target *t, struct err *e)
+static int complete(struct ebs_target *t, uint64_t *n, struct err *e)
 {
 	char *path = x_printf("/snapshots/completion/%s", t->snapshot), count[24], sum[64];
 	struct http_pair header[] = { { "x-amz-changedblockscount", count }, { "x-amz-checksum", sum },
 		{ "x-amz-checksum-algorithm", "SHA256" }, { "x-amz-checksum-aggregation-method", "LINEAR" } };
 	struct ebs_call c = { .method = "POST", .path = path, .header = header,
-		.nheaders = t->nput ? LEN(header) : 1, .missing_ok = true };
+		.missing_ok = true };
 	struct http_reply r = { 0 };
-	int rc = all_digests(t, sum, e);
+	int rc = all_digests(t, sum, n, e);
 
-	snprintf(count, sizeof(count), "%llu", (unsigned long long)t->nput);
+	c.nheaders = *n ? LEN(header) : 1;
+	snprintf(count, sizeof(count), "%llu", (unsigned long long)*n);
 	if (rc == 0)
 		rc = ebs_call(&t->api, &c, &r, e);
 	http_reply_free(&r);
@@ -200,7 +190,7 @@ static int wait_completed(struct ebs_target *t, struct err *e)
 		struct timespec nap = { (time_t)(pause / 1000000000), (long)(pause % 1000000000) };
 		struct ebs_snapshot s;
 		bool done, failed;
-		int rc = ebs_snapshot_find(&t->api, t->snapshot, NULL, &s, e);
+		int rc = ebs_snapshot_find(&t->api, t->snapshot, true, &s, e);
 
 		if (rc < 0)
 			return -1;
@@ -219,6 +209,25 @@ static int wait_completed(struct ebs_target *t, struct err *e)
 	}
 }
 
+int ebs_target_held(struct volume *v, uint64_t off, uint32_t len)
+{
+	struct ebs_target *t = v->priv;
+	struct err e = { 0 };
+	int rc = journal_has_chunk(t->journal, off / t->chunk_size, &e);
+
+	(void)len;
+	return rc < 0 ? ebs_failed(v, &e) : rc;
+}
+
+/* What was put is Amazon's; only the journal has to follow. */
+int ebs_target_flush(struct volume *v)
+{
+	struct ebs_target *t = v->priv;
+	struct err e = { 0 };
+
+	return journal_sync(t->journal, &e) < 0 ? ebs_failed(v, &e) : 0;
+}
+
 /* The root is a tag before the snapshot is complete: what fails until then is
  * deleted, and a complete one always says what it holds. */
 int ebs_target_finalize(struct volume *v, const struct id *source_root, struct volume_final *f)
@@ -226,6 +235,7 @@ int ebs_target_finalize(struct volume *v, const struct id *source_root, struct v
 	struct ebs_target *t = v->priv;
 	struct err e = { 0 };
 	char root[80];
+	uint64_t n = 0;
 	int rc = 0;
 
 	if (source_root) {
@@ -233,14 +243,24 @@ int ebs_target_finalize(struct volume *v, const struct id *source_root, struct v
 		rc = ebs_snapshot_tag(&t->api, t->snapshot, EBS_TAG_ROOT, root, &e);
 	}
 	if (rc == 0)
-		rc = complete(t, &e);
+		rc = complete(t, &n, &e);
 	if (rc == 0)
 		rc = wait_completed(t, &e);
+	t->completed = rc == 0;
+	/* What Amazon refuses at the end is not mended by going on with it. */
+	if (rc == 0 || e.code == DM_NO) {
+		struct err gone = { 0 };
+		int ended = journal_end(t->journal, &gone);
+
+		if (rc == 0 && ended < 0) {
+			rc = -1;
+			e = gone;
+		}
+	}
 	if (rc < 0)
 		return ebs_failed(v, &e);
-	t->completed = true;
 	f->point = x_strdup(t->snapshot);
-	f->stored = t->nput * t->block_size;
+	f->stored = n * t->block_size;
 	f->has_root = source_root != NULL;
 	if (source_root)
 		f->root = *source_root;

@@ -87,6 +87,20 @@ static void no_driver(const char *uri, const char *scheme, struct err *e)
 		err_set(e, DM_USAGE, "%s: no driver for \"%s:\" volumes", uri, scheme);
 }
 
+const struct driver *driver_of(const char *uri, struct uri *u, struct err *e)
+{
+	const struct driver *d;
+
+	if (uri_parse(uri, u, e) != 0)
+		return NULL;
+	d = driver_find(u->scheme);
+	if (d)
+		return d;
+	no_driver(uri, u->scheme, e);
+	uri_free(u);
+	return NULL;
+}
+
 static void default_limits(struct volume *v)
 {
 	if (!v->limits.min)
@@ -104,13 +118,9 @@ int volume_open(struct volume **out, const char *uri, const struct volume_how *h
 	struct uri u;
 
 	*out = NULL;
-	if (uri_parse(uri, &u, e) != 0)
+	d = driver_of(uri, &u, e);
+	if (!d)
 		return -1;
-	d = driver_find(u.scheme);
-	if (!d) {
-		no_driver(uri, u.scheme, e);
-		goto err0;
-	}
 	if (check_how(d, how, uri, e) != 0)
 		goto err0;
 	v = x_alloc(sizeof(*v));

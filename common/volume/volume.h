@@ -153,6 +153,23 @@ int volume_group_error(const struct volume_group *g, struct err *e);
 bool volume_readable(const struct volume *v);
 /* Do targets named so keep the ids of what they hold themselves? */
 bool volume_keeps_ids(const char *uri);
+
+/* Points of a target that are not in the catalog's records, of which `known'
+ * are the points: removed, unless they may be newer than the catalog.  0 or -1
+ * with *e; DM_USAGE: a target of this kind has no points of its own. */
+struct volume_sweep {
+	const char *workload, *disk;
+	const char *const *known;
+	size_t nknown;
+	bool dry_run;		/* only count */
+};
+struct volume_swept {
+	uint64_t removed;
+	uint64_t left;		/* in use */
+	char why[200];		/* of the first one left */
+};
+int volume_sweep(const char *uri, const struct volume_sweep *how, struct volume_swept *out, struct err *e);
+
 /* Does the driver want leaf ids computed before put? */
 bool volume_wants_ids(const struct volume *v);
 

@@ -84,21 +84,20 @@ change() {
 	disk
 	ebs_from a.raw ebs:new
 	s=$(ebs_last)
-	unset LC_ALL
-	aws ebs list-snapshot-blocks --snapshot-id "$s" >list
+	aws_cli ebs list-snapshot-blocks --snapshot-id "$s" >list
 	[ "$(jq '.Blocks | length' list)" = "$(ebs_stats | jq '.snapshots[0].own')" ]
 	i=$(jq '.Blocks[3].BlockIndex' list) token=$(jq -r '.Blocks[3].BlockToken' list)
-	aws ebs get-snapshot-block --snapshot-id "$s" --block-index "$i" --block-token "$token" block >/dev/null
+	aws_cli ebs get-snapshot-block --snapshot-id "$s" --block-index "$i" --block-token "$token" block >/dev/null
 	dd if=a.raw bs=524288 skip="$i" count=1 status=none | cmp - block
 
-	s=$(aws ebs start-snapshot --volume-size 1 | jq -r .SnapshotId)
+	s=$(aws_cli ebs start-snapshot --volume-size 1 | jq -r .SnapshotId)
 	for i in 0 5 2047; do
 		head -c 524288 /dev/urandom >"b$i"
-		aws ebs put-snapshot-block --snapshot-id "$s" --block-index $i --block-data "b$i" --data-length 524288 \
+		aws_cli ebs put-snapshot-block --snapshot-id "$s" --block-index $i --block-data "b$i" --data-length 524288 \
 			--checksum-algorithm SHA256 --checksum "$(openssl dgst -sha256 -binary "b$i" | base64)" >/dev/null
 	done
-	aws ebs complete-snapshot --snapshot-id "$s" --changed-blocks-count 3 >/dev/null
-	until [ "$(aws ec2 describe-snapshots --snapshot-ids "$s" | jq -r '.Snapshots[0].State')" = completed ]; do :; done
+	aws_cli ebs complete-snapshot --snapshot-id "$s" --changed-blocks-count 3 >/dev/null
+	until [ "$(aws_cli ec2 describe-snapshots --snapshot-ids "$s" | jq -r '.Snapshots[0].State')" = completed ]; do :; done
 	ebs_to "$s" back.raw
 	for i in 0 5 2047; do
 		dd if=back.raw bs=524288 skip=$i count=1 status=none | cmp - "b$i"
@@ -109,7 +108,7 @@ change() {
 @test "throttling, errors, resets, damage on the way, late names and old credentials are lived with" {
 	local one root
 	ebs_start --page 9 --fault throttle=7 --fault error=11 --fault reset=13 --fault badsum=17 --fault short=19 \
-		--fault expired=23 --fault early=3 --fault empty=2
+		--fault expired=23 --fault early=3 --fault empty=2 --fault late=2
 	disk
 	ebs_from a.raw ebs:new --state disk=ids
 	one=$(ebs_last) root=$(ebs_root)
@@ -134,6 +133,19 @@ change() {
 	ebs_from a.raw ebs:new
 	sh_exits 4 "dm-changed disk=ebs:$(ebs_last) | dm-describe | dm-send disk=ebs:$(ebs_last) | dm-write --json back.raw"
 	one_line "not those of its checksum"
+}
+
+@test "two disks of one stream become two snapshots" {
+	ebs_start
+	disk
+	truncate -s 2G b.raw
+	poke b.raw 1500000000 5000
+	dm-changed a=a.raw b=b.raw | dm-describe | dm-send a=a.raw b=b.raw | dm-write --json a=ebs:new b=ebs:new >two.json
+	[ "$(ebs_stats | jq -c '[.snapshots[] | .size] | sort')" = '[1,2]' ]
+	for d in a b; do
+		ebs_to "$(jq -r ".points.$d" two.json)" "back.$d"
+		same "$d.raw" "back.$d"
+	done
 }
 
 @test "what an iteration that failed or was killed began does not stay pending" {

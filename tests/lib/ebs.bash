@@ -35,3 +35,18 @@ ebs_from() {
 ebs_to() {
 	dm-changed "${@:3}" "disk=ebs:$1" | dm-describe | dm-send -j 16 "disk=ebs:$1" | dm-write --json "$2" >"$T/write.json"
 }
+
+# ebs_control PATH JSON: tell the server something that no client may.
+ebs_control() {
+	python3 -c 'import sys, urllib.request; urllib.request.urlopen(urllib.request.Request(sys.argv[1], sys.argv[2].encode(), method="POST"))' "$ebs_url$1" "$2"
+}
+
+# ebs_instance ID DEVICE=FILE...: a machine, whose volumes these files are.
+ebs_instance() {
+	ebs_control /_instance "$(jq -nc --arg i "$1" '{id: $i, volumes: [$ARGS.positional[] | split("=") | {device: .[0], file: .[1]}]}' --args "${@:2}")"
+}
+
+# The vendor's client, also where it does not know AWS_ENDPOINT_URL.
+aws_cli() {
+	LC_ALL=C.UTF-8 aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"
+}

@@ -4,12 +4,13 @@ them, for tests.  It does what Amazon documents: signatures, block and page
 tokens, checksums, counts, states, inheritance from a parent, changes in both
 directions, and failures on demand.
 
-    ebs_server.py PORTFILE [--fault KIND=N] [--page N] [--delay MS]
+    ebs_server.py PORTFILE [--fault KIND=N] [--page N] [--delay MS] [--describe N]
 
 The port, which the system chooses, is written to PORTFILE.  KIND, each for
 every Nth request of its sort (early: the first N block requests of a new
 snapshot):
-    throttle error silent reset badsum short expired early empty
+    throttle error silent reset badsum short expired early empty late
+(late: EC2 does not know a new snapshot in the first N look-ups).
 """
 import base64
 import collections
@@ -24,6 +25,9 @@ import threading
 import time
 import urllib.parse
 
+sys.dont_write_bytecode = True
+import ec2_server
+
 BLOCK = 524288
 KEYS = {"AKIDTEST": "secret/of+the=tests"}
 ACCOUNT = "123456789012"
@@ -37,6 +41,7 @@ pages = {}       # page token -> (operation, snapshot, first, index, expiry)
 page_size = 10000
 delay = 0.0
 pending_limit = 100
+describe_size = 1000
 
 
 class Refused(Exception):
@@ -55,6 +60,8 @@ class Snapshot:
         self.seen = 0            # block requests, for the fault "early"
         self.polls = 0
         self.started = time.time()
+        self.volume = "vol-ffffffff"
+        self.late = faults.get("late", 0)
 
     def blocks(self):
         """All blocks, index -> bytes, with what the parents have."""
@@ -227,8 +234,11 @@ def escape(s):
 def describe(form):
     wanted = [v for k, v in form.items() if k.startswith("SnapshotId.")]
     for name in wanted:
-        if name not in snapshots:
-            raise Refused(400, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist." % name)
+        if name in snapshots and snapshots[name].late > 0:
+            snapshots[name].late -= 1
+        elif name in snapshots:
+            continue
+        raise Refused(400, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist." % name)
     found = [snapshots[n] for n in wanted] if wanted else list(snapshots.values())
     for n in range(1, 10):
         key, value = form.get("Filter.%d.Name" % n), form.get("Filter.%d.Value.1" % n)
@@ -238,6 +248,17 @@ def describe(form):
             found = [s for s in found if s.tags.get(key[4:]) == value]
         elif key:
             raise Refused(400, "InvalidParameterValue", "The filter '%s' is invalid" % key)
+    found.sort(key=lambda s: s.id)
+    most = int(form.get("MaxResults", "1000"))
+    if not 5 <= most <= 1000:
+        raise Refused(400, "InvalidParameterValue", "MaxResults is out of range")
+    if form.get("NextToken"):
+        if not form["NextToken"].startswith("after "):
+            raise Refused(400, "InvalidNextToken", "The token is not valid")
+        found = [s for s in found if s.id > form["NextToken"][6:]]
+    most = min(most, describe_size)
+    more = "<nextToken>after %s</nextToken>" % found[most - 1].id if len(found) > most else ""
+    found = found[:most]
     rows = []
     for s in found:
         if s.state == "completing":
@@ -246,19 +267,21 @@ def describe(form):
                 s.state = "completed"
         shown = "pending" if s.state == "completing" else s.state
         tags = "".join("<item><key>%s</key><value>%s</value></item>" % (escape(k), escape(v)) for k, v in s.tags.items())
-        rows.append("<item><snapshotId>%s</snapshotId><volumeId>vol-ffffffff</volumeId><status>%s</status>"
+        rows.append("<item><snapshotId>%s</snapshotId><volumeId>%s</volumeId><status>%s</status>"
                     "<startTime>%s</startTime><progress>100%%</progress><ownerId>%s</ownerId>"
                     "<volumeSize>%d</volumeSize><description>%s</description><encrypted>false</encrypted>"
                     "<tagSet>%s</tagSet></item>"
-                    % (s.id, shown, time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(s.started)), ACCOUNT, s.size,
+                    % (s.id, s.volume, shown, time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(s.started)) + "%03dZ" % (s.started % 1 * 1000), ACCOUNT, s.size,
                        escape(s.description), tags))
-    return xml("DescribeSnapshots", "<snapshotSet>%s</snapshotSet>" % "".join(rows))
+    return xml("DescribeSnapshots", "<snapshotSet>%s</snapshotSet>%s" % ("".join(rows), more))
 
 
 def delete(form):
     name = form.get("SnapshotId")
     if name not in snapshots:
         raise Refused(400, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist." % name)
+    if ec2_server.snapshot_in_use(name):
+        raise Refused(400, "InvalidSnapshot.InUse", "The snapshot %s is currently in use by an image" % name)
     for s in snapshots.values():       # what others inherit stays theirs
         if s.parent == name:
             s.own = s.blocks()
@@ -267,17 +290,8 @@ def delete(form):
     return xml("DeleteSnapshot", "<return>true</return>")
 
 
-def create_tags(form):
-    s = snapshots.get(form.get("ResourceId.1"))
-    if not s:
-        raise Refused(400, "InvalidID", "The ID is not valid")
-    for n in range(1, 50):
-        if "Tag.%d.Key" % n in form:
-            s.tags[form["Tag.%d.Key" % n]] = form.get("Tag.%d.Value" % n, "")
-    return xml("CreateTags", "<return>true</return>")
-
-
-EC2 = {"DescribeSnapshots": describe, "DeleteSnapshot": delete, "CreateTags": create_tags}
+ec2_server.core = sys.modules[__name__]
+EC2 = {"DescribeSnapshots": describe, "DeleteSnapshot": delete, **ec2_server.ACTIONS}
 
 
 # --- HTTP --------------------------------------------------------------
@@ -364,6 +378,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def route(self, path, query, body):
         parts = path.strip("/").split("/")
         q = dict(query)
+        if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+            raise Refused(404, "UnknownOperationException", "There are no forms here")
         if self.command == "POST" and parts == ["snapshots"]:
             s = start_snapshot(json.loads(body))
             self.answer(201, json.dumps({
@@ -413,8 +429,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.metadata(url.path)
         if url.path == "/_stats":
             return self.answer(200, json.dumps({"stats": stats, "snapshots": [
-                {"id": s.id, "state": s.state, "parent": s.parent, "own": len(s.own), "tags": s.tags}
+                {"id": s.id, "state": s.state, "parent": s.parent, "own": len(s.own), "tags": s.tags, "volume": s.volume, "size": s.size}
                 for s in snapshots.values()]}).encode())
+        if url.path == "/_state":
+            return self.answer(200, json.dumps(ec2_server.state()).encode())
+        if url.path == "/_instance":
+            ec2_server.add_instance(json.loads(body))
+            return self.answer(200, b"")
+        if url.path == "/_limits":
+            ec2_server.limits.update(json.loads(body))
+            return self.answer(200, b"")
         if delay:
             time.sleep(delay)
         with lock:
@@ -427,6 +451,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if due("throttle"):
                 raise Refused(400, "RequestThrottledException" if not ec2 else "RequestLimitExceeded", "Rate exceeded")
             self.authorize(url.path, query, body)
+            if ec2 and self.headers.get("X-Amz-Target") == "ServiceQuotasV20190624.GetServiceQuota":
+                return self.answer(200, ec2_server.quota(body).encode(), kind="application/x-amz-json-1.1")
             if ec2:
                 form = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
                 if form.get("Action") not in EC2:
@@ -445,7 +471,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def main():
-    global page_size, delay
+    global page_size, delay, describe_size
     args = sys.argv[1:]
     portfile = args.pop(0)
     while args:
@@ -455,6 +481,8 @@ def main():
             faults[kind] = int(n)
         elif word == "--page":
             page_size = int(value)
+        elif word == "--describe":
+            describe_size = int(value)
         elif word == "--delay":
             delay = int(value) / 1000
         else:
