@@ -12,6 +12,7 @@
 #   scan      names of the disks to compare with the base's ids
 #   progress  whether to show it
 #   ids       whether the site can keep the ids of targets elsewhere
+#   id        of the site
 
 # A word for the shell.
 def q: if test("^[A-Za-z0-9_@%+=:,./-]+$") then . else @sh end;
@@ -49,7 +50,7 @@ def changed($in):
 	[$in.w.disks[] | volume($in)];
 
 # The command that holds a point of a guest's disks while it runs.  Input: an
-# object with w, base and owner.
+# object with w, base, owner, and begun, points of interrupted iterations.
 def hold:
 	. as $in | .w.source as $s |
 	([.base.disks // [] | .[].source_point | strings | select(startswith("dm-"))] | unique) as $points |
@@ -57,8 +58,14 @@ def hold:
 	["dm-point-\($s.kind)"] +
 	option("qmp"; $s.qmp) + option("agent"; $s.agent) + option("uri"; $s.uri) +
 	option("domain"; $s.domain) + option("freeze"; $s.freeze) +
-	option("scratch"; $s.scratch) + option("limit"; $s.limit) + ["--owner", .owner] +
-	option("base"; if ($points | length) == 1 then $points[0] else null end) +
+	option("scratch"; $s.scratch) + option("limit"; $s.limit) +
+	option("instance"; $s.instance) + option("region"; $s.region) + option("profile"; $s.profile) +
+	["--owner", .owner] +
+	(if $s.kind == "ebs" then
+		([$in.base.disks // [] | .[] | select(.source_point // "" | startswith("snap-")) |
+			"--base", "\(.name)=\(.source_point)"] +
+		 [$in.begun[]? | select(.point | startswith("snap-")) | "--resume", "\(.name)=\(.point)"])
+	 else option("base"; if ($points | length) == 1 then $points[0] else null end) end) +
 	["hold"] + [.w.disks[] | "\(.name)=\(.volume)"] | words;
 
 # Make clones: of one disk beside each other, and whole under their names.
@@ -67,8 +74,18 @@ def clone($in):
 		"mkdir -p \($to | sub("/[^/]*$"; "") | q) && cp --reflink=always \(.path // .volume | q) \($to + ".part" | q) && chmod 0400 \($to + ".part" | q) && mv \($to + ".part" | q) \($to | q)"
 	] | join(" && ");
 
+# A new snapshot is made on top of the newest checkpoint's, and belongs to the
+# site; its journal is among the site's open iterations.
+def ebs_target($in; $target): . as $d |
+	(base_of($in; $d.name).point // "new" | if startswith("snap-") then . else "new" end) as $parent |
+	($target | sub("^[^?]*[?]?"; "")) as $given |
+	"ebs:\($parent)?" + ([($given | select(. != "")),
+		(select($in.id) | "owner=\($in.id)"),
+		(select($in.id) | "journal=\("\($in.w.site)/open/\($in.w.name)=\($d.name)" | @uri)")] | join("&"));
+
 def targets($in):
-	if $in.w.disks[0].target then [$in.w.disks[] | .name + "=" + .target]
+	if $in.w.disks[0].target then [$in.w.disks[] | .name + "=" + (.target as $t |
+		if $t | startswith("ebs:") then ebs_target($in; $t) else $t end)]
 	else ["repo:" + ($in.w.site | gsub("%"; "%25") | gsub("#"; "%23") | gsub("\\?"; "%3F"))] end;
 
 # What limits a workload, for dm-window: its own part and the node's.

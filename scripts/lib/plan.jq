@@ -50,7 +50,8 @@ def network: record({
 }; ["name", "kind"]);
 def machine_disk: record({
 	name: name, boot: count(1; 99), bus: one_of(["virtio", "nvme", "scsi", "sata", "ide"]),
-	target: text("an absolute path, which may follow \"file:\""; "^(file:)?/[^\\x00-\\x1f?]+$"),
+	target: text("an absolute path, which may follow \"file:\", or \"ebs:new\" with parameters";
+		"^((file:)?/[^\\x00-\\x1f?]+|ebs:new([?][^\\x00-\\x1f]*)?)$"),
 	home: any_text
 }; ["name"]);
 def recovery: record({
@@ -83,7 +84,9 @@ def source:
 		qemu: record({kind: any_text, qmp: any_text, agent: any_text, freeze: $freeze,
 			scratch: any_text, limit: size}; ["qmp"]),
 		libvirt: record({kind: any_text, uri: any_text, domain: name, freeze: $freeze,
-			scratch: any_text}; ["domain"])
+			scratch: any_text}; ["domain"]),
+		ebs: record({kind: any_text, region: name, profile: any_text,
+			instance: text("the id of an instance such as \"i-0123456789abcdef0\""; "^i-[0-9a-z]+$")}; ["instance"])
 	});
 
 def settings: {
@@ -227,9 +230,16 @@ def plan_sense:
 			"\($p).source.agent: is missing, and \"freeze\": \"require\" needs it"),
 		(.disks | to_entries[] | "\($p).disks[\(.key)]" as $q | .value |
 			(select(.tracker == "bitmap" and $kind == "file") |
-				"\($q).tracker: \"bitmap\" needs a source of kind \"qemu\" or \"libvirt\""),
+				"\($q).tracker: \"bitmap\" needs a source of kind \"qemu\", \"libvirt\" or \"ebs\""),
 			(select(.tracker == "reflink" and $kind != "file") |
 				"\($q).tracker: \"reflink\" is for files; a guest's disks have \"bitmap\""),
+			(select(.target // "" | startswith("ebs:")) |
+				(select(.tracker == "scan" or (.tracker != "full" and .fallback == "scan")) |
+					"\($q).\(if .tracker == "scan" then "tracker" else "fallback" end): \"scan\" compares with ids, and not all of them are known when the target is \(.target); give the disk state or points, or write \"full\""),
+				(select(.target | test("^ebs:(new)?([?]|$)") | not) |
+					"\($q).target: must be \"ebs:new\" with parameters or none: the snapshot to go on from is known from the catalog")),
+			(select($kind == "ebs" and (.volume | test("^(vol-[0-9a-z]+|(/dev/)?[A-Za-z0-9]+)$") | not)) |
+				"\($q).volume: must be a volume or a device of the instance, \"vol-...\" or \"/dev/sdf\", not \(.volume | tojson)"),
 			(select(.tracker == "state" and (has("state") | not)) |
 				"\($q).state: is missing, and the tracker \"state\" needs it"),
 			(select(.tracker == "reflink" and (has("points") | not)) |

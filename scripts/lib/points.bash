@@ -3,20 +3,34 @@
 
 point='' holder=''
 
+# begun: the points towards which iterations of the workload were interrupted,
+# as an array of name, point.
+begun() {
+	local d
+	{
+		dm-checkpoint sessions --json "$site" 2>/dev/null |
+			jq -c --arg w "$name" '.[] | select(.workload == $w and (.alive | not)) | .disks[] | {name, point: .target_point}'
+		for d in $(get '.disks[].name'); do
+			[ ! -s "$site/open/$name=$d" ] || head -n 1 "$site/open/$name=$d" | jq -c --arg d "$d" '{name: $d, point}' 2>/dev/null
+		done
+	} | jq -sc .
+}
+
 # point_open: make and hold a point when the workload's source is a guest; sets
 # point to what it says.  The holder lets go when it is told how the iteration
 # went, and also when we are not there any more.
 point_open() {
-	local command rc=0
+	local command begun='[]' rc=0
 	point=''
 	[ "$source" != file ] || return 0
-	command=$(jq -r -L "$lib" --argjson w "$work" --argjson base "$base" \
-	    'include "pipeline"; {w: $w, base: $base, owner: "\($w.name)-\(.id[:8])"} | hold' "$site/config") || return 4
+	[ "$source" != ebs ] || begun=$(begun) || return 4
+	command=$(jq -r -L "$lib" --argjson w "$work" --argjson base "$base" --argjson begun "$begun" \
+	    'include "pipeline"; {w: $w, base: $base, begun: $begun, owner: "\($w.name)-\(.id[:8])"} | hold' "$site/config") || return 4
 	if [ "$dry" = yes ]; then
 		printf '# %s: a point by: %s\n' "$name" "$command"
 		point=$(jq -nc --argjson w "$work" --argjson base "$base" '{disks: [$w.disks[] |
 			.name as $n | ($base.disks // [] | map(select(.name == $n)) | first) as $k |
-			{name: $n, volume: "nbd+unix:///\($n)?socket=SOCKET&point=POINT",
+			{name: $n, volume: (if $w.source.kind == "ebs" then "ebs:SNAPSHOT" else "nbd+unix:///\($n)?socket=SOCKET&point=POINT" end),
 				since: $k.source_point, size: ($k.size // 0 | tonumber)}]}')
 		return
 	fi

@@ -91,6 +91,10 @@ run_examples() {
 	run_examples dm-checkpoint.1
 }
 
+@test "dm-point-ebs.1" {
+	run_examples dm-point-ebs.1
+}
+
 @test "dm-point-libvirt.1" {
 	run_examples dm-point-libvirt.1
 }
