@@ -17,6 +17,7 @@
 #define CONNECT_S 10L
 #define STALL_S 20L		/* less than one byte a second for so long */
 #define SIGN_AGAIN 2
+#define RECEIVE 131072L		/* bytes at a time */
 
 struct idle {
 	CURL *h;
@@ -79,6 +80,11 @@ void http_client_free(struct http_client *c)
 void http_reply_free(struct http_reply *r)
 {
 	buf_free(&r->body);
+}
+
+int64_t http_date(const char *s)
+{
+	return (int64_t)curl_getdate(s, NULL);
 }
 
 static void sleep_until(int64_t when)
@@ -228,6 +234,7 @@ static CURLcode perform(CURL *h, const struct http_request *q, struct curl_slist
 	curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, STALL_S);
 	curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)((left < limit ? left : limit) / 1000000 + 1));
 	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(h, CURLOPT_BUFFERSIZE, RECEIVE);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, r);
 	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, take_header);

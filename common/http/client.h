@@ -63,4 +63,7 @@ void http_client_free(struct http_client *c);
 int http_do(struct http_client *c, const struct http_request *q, struct http_reply *r, struct err *e);
 void http_reply_free(struct http_reply *r);	/* harmless twice */
 
+/* Seconds since the epoch of a header Date, -1 if it is none. */
+int64_t http_date(const char *s);
+
 #endif

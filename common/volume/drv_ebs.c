@@ -12,7 +12,12 @@ struct ebs_source {
 	struct ebs_reader *r;
 	char *snapshot;
 	uint64_t since_size;	/* of the snapshot that changes are asked since, 0: not asked yet */
+	pthread_mutex_t lock;	/* of the page */
+	struct ebs_page page;
+	char *page_of;		/* the older snapshot, "" if none; NULL: no page */
 };
+
+#define PAGE_BLOCKS 10000u
 
 static void source_close(struct volume *v)
 {
@@ -20,6 +25,9 @@ static void source_close(struct volume *v)
 
 	ebs_reader_free(s->r);
 	ebs_api_close(&s->api);
+	ebs_page_free(&s->page);
+	pthread_mutex_destroy(&s->lock);
+	free(s->page_of);
 	free(s->snapshot);
 	free(s);
 }
@@ -43,6 +51,7 @@ static int source_open(struct volume *v, const struct uri *u)
 	struct ebs_source *s = x_alloc(sizeof(*s));
 
 	v->priv = s;
+	pthread_mutex_init(&s->lock, NULL);
 	s->snapshot = x_strdup(u->path);
 	if (!ebs_id_valid(s->snapshot))
 		err_set(&v->err, DM_USAGE, "%s: the name of a snapshot is needed: ebs:snap-...", v->uri);
@@ -70,42 +79,49 @@ static void ebs_close(struct volume *v)
 		source_close(v);
 }
 
+/* What is asked for. */
+struct piece {
+	struct ebs_source *s;
+	uint8_t *out;
+	uint64_t off, end;
+};
+
 /* A part of a block: all of it is got. */
-static int read_part(struct ebs_source *s, uint64_t index, uint32_t skip, uint8_t *p, size_t len, struct err *e)
+static int read_part(struct piece *p, uint64_t index, uint64_t from, uint64_t to, struct err *e)
 {
-	uint8_t *block = x_pages(ebs_reader_block(s->r), e);
+	uint32_t size = ebs_reader_block(p->s->r);
+	uint8_t *block = x_pages(size, e);
 	bool has;
-	int rc = block ? ebs_reader_get(s->r, index, block, &has, e) : -1;
+	int rc = block ? ebs_reader_get(p->s->r, index, block, &has, e) : -1;
 
 	if (rc == 0)
-		memcpy(p, block + skip, len);
+		memcpy(p->out + (from - p->off), block + (from - index * size), to - from);
 	free(block);
 	return rc;
+}
+
+static int read_block(void *arg, uint64_t index, struct err *e)
+{
+	struct piece *p = arg;
+	uint32_t size = ebs_reader_block(p->s->r);
+	uint64_t from = max64(p->off, index * size), to = min64(p->end, (index + 1) * size);
+	bool has;
+
+	return to - from == size ? ebs_reader_get(p->s->r, index, p->out + (from - p->off), &has, e) :
+	    read_part(p, index, from, to, e);
 }
 
 static int ebs_read(struct volume *v, void *out, size_t len, uint64_t off)
 {
 	struct ebs_source *s = v->priv;
-	uint32_t size;
+	struct piece p = { s, out, off, off + len };
 	struct err e = { 0 };
-	uint8_t *p = out;
-	bool has;
-	int rc = 0;
+	uint32_t size;
 
 	if (v->writable)
 		return volume_fail(v, ENOTSUP, "a snapshot being written cannot be read");
 	size = ebs_reader_block(s->r);
-	while (rc == 0 && len > 0) {
-		uint32_t skip = (uint32_t)(off % size);
-		size_t n = min64(len, size - skip);
-
-		rc = n == size ? ebs_reader_get(s->r, off / size, p, &has, &e) :
-		    read_part(s, off / size, skip, p, n, &e);
-		p += n;
-		off += n;
-		len -= n;
-	}
-	return rc < 0 ? ebs_failed(v, &e) : 0;
+	return ebs_each(off / size, div_up(off + len, size), read_block, &p, &e) < 0 ? ebs_failed(v, &e) : 0;
 }
 
 /* ---- what is there, and what differs ---- */
@@ -127,30 +143,52 @@ static void tell(struct range *g, uint64_t off, uint64_t len, enum extent_kind k
 	g->at = to;
 }
 
+/* Ranges are asked for one after another, and are smaller than a page: the last
+ * page is kept.  Locked. */
+static const struct ebs_page *page_at(struct ebs_source *s, const char *first, uint64_t index, struct err *e)
+{
+	const char *name = first ? first : "";
+
+	if (s->page_of && !strcmp(s->page_of, name) && s->page.from <= index && index < s->page.to)
+		return &s->page;
+	ebs_page_free(&s->page);
+	free(s->page_of);
+	s->page_of = NULL;
+	if (!(!first && ebs_reader_known(s->r, index, &s->page)) &&
+	    ebs_list(&s->api, s->snapshot, first, index, PAGE_BLOCKS, &s->page, e) < 0)
+		return NULL;
+	s->page_of = x_strdup(name);
+	return &s->page;
+}
+
+static void tell_page(const struct ebs_page *p, struct range *g, uint32_t size)
+{
+	const struct ebs_block *b = ebs_page_find(p, g->at / size), *end = p->block + p->n;
+	uint64_t to = p->to == UINT64_MAX ? g->end : min64(p->to * size, g->end);
+
+	for (; b && b < end && g->at < g->end; b++)
+		tell(g, b->index * size, size, b->token ? EXT_DATA : EXT_ZERO);
+	if (to > g->at) {
+		extents_add(g->out, g->at, to - g->at, g->gap);
+		g->at = to;
+	}
+}
+
 static int list_range(struct ebs_source *s, const char *first, struct range *g, struct err *e)
 {
 	uint32_t size = ebs_reader_block(s->r);
+	int rc = 0;
 
-	while (g->at < g->end) {
-		struct ebs_page page;
+	pthread_mutex_lock(&s->lock);
+	while (rc == 0 && g->at < g->end) {
+		const struct ebs_page *p = page_at(s, first, g->at / size, e);
 
-		if (ebs_list(&s->api, s->snapshot, first, g->at / size,
-		    div_up(g->end - g->at, size) + 1, &page, e) < 0)
-			return -1;
-		for (size_t i = 0; i < page.n && g->at < g->end; i++)
-			tell(g, page.block[i].index * size, size, page.block[i].token ? EXT_DATA : EXT_ZERO);
-		if (page.to == UINT64_MAX) {
-			extents_add(g->out, g->at, g->end - g->at, g->gap);
-			g->at = g->end;
-		} else if (page.to * size > g->at) {
-			uint64_t to = min64(page.to * size, g->end);
-
-			extents_add(g->out, g->at, to - g->at, g->gap);
-			g->at = to;
-		}
-		ebs_page_free(&page);
+		if (p)
+			tell_page(p, g, size);
+		rc = p ? 0 : -1;
 	}
-	return 0;
+	pthread_mutex_unlock(&s->lock);
+	return rc;
 }
 
 /* Where the older snapshot was shorter, the newer one's own blocks count. */

@@ -23,6 +23,7 @@ struct ebs_api {
 	char *region;
 	char *endpoint[2], *host[2];	/* by enum ebs_service */
 	unsigned attempt_s;		/* deadline of one attempt */
+	_Atomic int64_t skew;		/* seconds that AWS's clock is ahead of ours */
 };
 enum ebs_service { EBS_DIRECT, EBS_EC2 };
 /* The URI's parameters region, profile, endpoint, ec2-endpoint and timeout go
@@ -40,10 +41,17 @@ struct ebs_call {
 	enum ebs_service service;
 	bool missing_ok;		/* a snapshot just started may answer 404 for a while */
 };
+/* What every call wants of its reply's headers; those of a caller come after. */
+#define EBS_WANTS { "x-amzn-errortype", "" }, { "date", "" }
 /* 0, or -1 with *e: DM_NO for what AWS refuses for good. */
 int ebs_call(struct ebs_api *a, const struct ebs_call *c, struct http_reply *r, struct err *e);
 /* The same for an answer in JSON; the caller's reference, or NULL with *e. */
 json_t *ebs_json(struct ebs_api *a, const struct ebs_call *c, struct err *e);
+/* one(arg, i) for all of [first, end), several side by side: a link is filled by
+ * requests in flight, and the chunks that may be in flight are few.  0, or -1
+ * with *e. */
+int ebs_each(uint64_t first, uint64_t end, int (*one)(void *arg, uint64_t i, struct err *e), void *arg,
+    struct err *e);
 
 /* --- drv_ebs_list.c: which blocks there are, and their tokens */
 struct ebs_block {
@@ -63,6 +71,8 @@ struct ebs_page {
 int ebs_list(struct ebs_api *a, const char *snapshot, const char *first, uint64_t from, uint64_t want,
     struct ebs_page *out, struct err *e);
 void ebs_page_free(struct ebs_page *p);	/* harmless twice */
+/* The first block of the page at or after `index', or NULL. */
+const struct ebs_block *ebs_page_find(const struct ebs_page *p, uint64_t index);
 
 /* --- drv_ebs_read.c: blocks of a complete snapshot */
 struct ebs_reader;
@@ -74,6 +84,8 @@ uint32_t ebs_reader_block(const struct ebs_reader *r);
 /* One block into p, verified; *has tells whether the snapshot has it (else
  * zeros, without a request).  Several threads may call. */
 int ebs_reader_get(struct ebs_reader *r, uint64_t index, void *p, bool *has, struct err *e);
+/* A copy of the page with block `from', if it was got lately: 1, 0. */
+int ebs_reader_known(struct ebs_reader *r, uint64_t from, struct ebs_page *out);
 /* The first block at or after `from' that the snapshot has: 1, 0 none, -1. */
 int ebs_reader_next(struct ebs_reader *r, uint64_t from, uint64_t *index, struct err *e);
 

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "volume/drv_ebs.h"
 
+#define SKEW_MAX 120		/* seconds */
 #define ANSWER_MAX (8u << 20)	/* 10,000 blocks of a list are about 2 MB */
 
 static const char *const service_name[] = { "ebs", "ec2" };
@@ -93,7 +94,7 @@ struct attempt {
 	char payload[65];
 };
 
-#define WANT_ERROR 0	/* of the reply's wants: x-amzn-errortype */
+enum { WANT_ERROR, WANT_DATE };	/* of EBS_WANTS */
 
 static int sign(void *arg, bool fresh, struct buf *lines, struct err *e)
 {
@@ -103,7 +104,7 @@ static int sign(void *arg, bool fresh, struct buf *lines, struct err *e)
 	struct sigv4_request r = { .method = c->method, .host = t->api->host[c->service], .path = c->path,
 		.query = c->query, .nquery = c->nquery, .header = header, .payload = t->payload };
 	struct aws_key key = { 0 };
-	time_t now = time(NULL);
+	time_t now = time(NULL) + (time_t)t->api->skew;
 	char date[20], *authorization;
 	struct tm tm;
 
@@ -174,7 +175,7 @@ static enum http_verdict classify(const struct attempt *t, int status, const cha
 	if (status >= 500)
 		return HTTP_BROKEN;
 	if (has(name, "ExpiredToken") || has(name, "InvalidSignature") || has(name, "RequestExpired") ||
-	    has(name, "SignatureDoesNotMatch"))
+	    has(name, "SignatureDoesNotMatch") || has(name, "RequestTimeTooSkewed") || has(name, "AuthFailure"))
 		return HTTP_SIGN;
 	if (has(name, "Validation") && has(text, "Failed to read block data"))
 		return HTTP_BROKEN;
@@ -184,8 +185,20 @@ static enum http_verdict classify(const struct attempt *t, int status, const cha
 	return HTTP_REFUSED;
 }
 
+/* A request is signed with the time, and refused when that is minutes wrong:
+ * then AWS's clock counts. */
+static void take_clock(struct ebs_api *a, const char *date)
+{
+	int64_t there = http_date(date), here = (int64_t)time(NULL) + a->skew;
+
+	if (there > 0 && (there - here > SKEW_MAX || here - there > SKEW_MAX))
+		a->skew = there - (int64_t)time(NULL);
+}
+
 static enum http_verdict verdict(void *arg, const struct http_reply *r, char why[200])
 {
+	const struct attempt *t = arg;
+	enum http_verdict v;
 	char name[64] = "", text[160] = "";
 
 	if (r->status >= 200 && r->status < 300)
@@ -195,7 +208,10 @@ static enum http_verdict verdict(void *arg, const struct http_reply *r, char why
 		snprintf(why, 200, "%s%s%s", name, *text ? ": " : "", text);
 	else
 		snprintf(why, 200, "answered %d", r->status);
-	return classify(arg, r->status, name, text);
+	v = classify(t, r->status, name, text);
+	if (v == HTTP_SIGN)
+		take_clock(t->api, r->want[WANT_DATE].value);
+	return v;
 }
 
 /* ---- calls ---- */
@@ -203,7 +219,7 @@ static enum http_verdict verdict(void *arg, const struct http_reply *r, char why
 int ebs_call(struct ebs_api *a, const struct ebs_call *c, struct http_reply *r, struct err *e)
 {
 	struct attempt t = { .api = a, .c = c };
-	struct http_want plain = { .name = "x-amzn-errortype" };
+	struct http_want plain[] = { EBS_WANTS };
 	char *query = sigv4_query(c->query, c->nquery);
 	char *url = x_printf("%s%s%s%s", a->endpoint[c->service], c->path, *query ? "?" : "", query);
 	struct http_request q = { .method = c->method, .url = url, .body = c->body, .len = c->len,
@@ -215,13 +231,13 @@ int ebs_call(struct ebs_api *a, const struct ebs_call *c, struct http_reply *r, 
 	else
 		sha256_hex(c->body ? c->body : "", c->len, t.payload);
 	if (!r->want) {
-		r->want = &plain;	/* cppcheck-suppress autoVariables */
-		r->nwant = 1;
+		r->want = plain;	/* cppcheck-suppress autoVariables */
+		r->nwant = LEN(plain);
 	}
 	if (!r->max)
 		r->max = ANSWER_MAX;
 	rc = http_do(a->http, &q, r, e);
-	if (r->want == &plain) {
+	if (r->want == plain) {
 		r->want = NULL;
 		r->nwant = 0;
 	}
@@ -246,6 +262,55 @@ json_t *ebs_json(struct ebs_api *a, const struct ebs_call *c, struct err *e)
 	}
 	http_reply_free(&r);
 	return v;
+}
+
+/* ---- several at a time ---- */
+
+#define SIDE_BY_SIDE 8u
+
+struct part {
+	int (*one)(void *arg, uint64_t i, struct err *e);
+	void *arg;
+	uint64_t i;
+	struct err e;
+	int rc;
+};
+
+static void *run_part(void *arg)
+{
+	struct part *p = arg;
+
+	p->rc = p->one(p->arg, p->i, &p->e);
+	return NULL;
+}
+
+int ebs_each(uint64_t first, uint64_t end, int (*one)(void *arg, uint64_t i, struct err *e), void *arg,
+    struct err *e)
+{
+	int rc = 0;
+
+	for (uint64_t at = first; rc == 0 && at < end; at += SIDE_BY_SIDE) {
+		struct part part[SIDE_BY_SIDE];
+		pthread_t thread[SIDE_BY_SIDE];
+		bool own[SIDE_BY_SIDE] = { false };
+		size_t n = min64(SIDE_BY_SIDE, end - at);
+
+		for (size_t i = n; i-- > 0;) {
+			part[i] = (struct part){ .one = one, .arg = arg, .i = at + i };
+			own[i] = i > 0 && pthread_create(&thread[i], NULL, run_part, &part[i]) == 0;
+			if (!own[i])
+				run_part(&part[i]);
+		}
+		for (size_t i = 0; i < n; i++) {
+			if (own[i])
+				pthread_join(thread[i], NULL);
+			if (rc == 0 && part[i].rc < 0) {
+				*e = part[i].e;
+				rc = -1;
+			}
+		}
+	}
+	return rc;
 }
 
 int ebs_failed(struct volume *v, const struct err *e)

@@ -20,6 +20,21 @@ void ebs_page_free(struct ebs_page *p)
 	*p = (struct ebs_page){ 0 };
 }
 
+const struct ebs_block *ebs_page_find(const struct ebs_page *p, uint64_t index)
+{
+	size_t lo = 0, hi = p->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (p->block[mid].index < index)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < p->n ? &p->block[lo] : NULL;
+}
+
 static int take_sizes(const json_t *v, struct ebs_page *p, struct err *e)
 {
 	json_int_t gib = json_integer_value(json_object_get(v, "VolumeSize"));

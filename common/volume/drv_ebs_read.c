@@ -64,12 +64,9 @@ uint32_t ebs_reader_block(const struct ebs_reader *r)
 	return r->block_size;
 }
 
-/* The page that tells of `index', got if need be.  Locked. */
-static const struct ebs_page *page_of(struct ebs_reader *r, uint64_t index, struct err *e)
+/* The page that tells of `index', if there is one; NULL.  Locked. */
+static const struct ebs_page *page_known(struct ebs_reader *r, uint64_t index, int64_t now)
 {
-	int64_t now = time_mono();
-	size_t oldest = 0;
-
 	for (size_t i = 0; i < PAGES; i++) {
 		const struct ebs_page *p = &r->slot[i].page;
 
@@ -77,31 +74,44 @@ static const struct ebs_page *page_of(struct ebs_reader *r, uint64_t index, stru
 			r->slot[i].used = now;
 			return p;
 		}
+	}
+	return NULL;
+}
+
+int ebs_reader_known(struct ebs_reader *r, uint64_t from, struct ebs_page *out)
+{
+	const struct ebs_page *p;
+
+	pthread_mutex_lock(&r->lock);
+	p = page_known(r, from, time_mono());
+	if (p) {
+		*out = *p;
+		out->block = x_array(p->n + 1, sizeof(*p->block));
+		for (size_t i = 0; i < p->n; i++)
+			out->block[i] = (struct ebs_block){ p->block[i].index, x_strdup(p->block[i].token) };
+	}
+	pthread_mutex_unlock(&r->lock);
+	return p != NULL;
+}
+
+/* The same, got if need be. */
+static const struct ebs_page *page_of(struct ebs_reader *r, uint64_t index, struct err *e)
+{
+	int64_t now = time_mono();
+	const struct ebs_page *known = page_known(r, index, now);
+	size_t oldest = 0;
+
+	if (known)
+		return known;
+	for (size_t i = 0; i < PAGES; i++)
 		if (r->slot[i].used < r->slot[oldest].used)
 			oldest = i;
-	}
 	ebs_page_free(&r->slot[oldest].page);
 	r->slot[oldest].got = r->slot[oldest].used = 0;
 	if (ebs_list(r->api, r->snapshot, NULL, index, PAGE_BLOCKS, &r->slot[oldest].page, e) < 0)
 		return NULL;
 	r->slot[oldest].got = r->slot[oldest].used = now;
 	return &r->slot[oldest].page;
-}
-
-/* The first block of the page at or after `index', or NULL. */
-static const struct ebs_block *block_from(const struct ebs_page *p, uint64_t index)
-{
-	size_t lo = 0, hi = p->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (p->block[mid].index < index)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < p->n ? &p->block[lo] : NULL;
 }
 
 /* A copy of the block's token, "" without a request when it is not there. */
@@ -113,7 +123,7 @@ static char *token_of(struct ebs_reader *r, uint64_t index, struct err *e)
 
 	pthread_mutex_lock(&r->lock);
 	p = page_of(r, index, e);
-	b = p ? block_from(p, index) : NULL;
+	b = p ? ebs_page_find(p, index) : NULL;
 	if (p)
 		token = x_strdup(b && b->index == index ? b->token : "");
 	pthread_mutex_unlock(&r->lock);
@@ -127,7 +137,7 @@ int ebs_reader_next(struct ebs_reader *r, uint64_t from, uint64_t *index, struct
 	pthread_mutex_lock(&r->lock);
 	while (rc < 0) {
 		const struct ebs_page *p = page_of(r, from, e);
-		const struct ebs_block *b = p ? block_from(p, from) : NULL;
+		const struct ebs_block *b = p ? ebs_page_find(p, from) : NULL;
 
 		if (!p)
 			break;
@@ -144,7 +154,7 @@ int ebs_reader_next(struct ebs_reader *r, uint64_t from, uint64_t *index, struct
 /* Length and checksum as the headers tell them; DM_BAD: damaged on the way. */
 static int check_block(const struct ebs_reader *r, uint64_t index, const struct http_reply *reply, struct err *e)
 {
-	const char *algorithm = reply->want[1].value, *sum = reply->want[2].value;
+	const char *algorithm = reply->want[2].value, *sum = reply->want[3].value;
 	uint8_t digest[32], claimed[32];
 	size_t len;
 
@@ -166,13 +176,15 @@ static int check_block(const struct ebs_reader *r, uint64_t index, const struct 
 static int get_once(struct ebs_reader *r, uint64_t index, const char *token, void *p, struct err *e)
 {
 	char *path = x_printf("/snapshots/%s/blocks/%llu", r->snapshot, (unsigned long long)index);
-	struct http_want want[] = { { "x-amzn-errortype", "" }, { "x-amz-checksum-algorithm", "" },
+	struct http_want want[] = { EBS_WANTS, { "x-amz-checksum-algorithm", "" },
 		{ "x-amz-checksum", "" } };
 	struct http_pair query = { "blockToken", token };
 	struct ebs_call c = { .method = "GET", .path = path, .query = &query, .nquery = 1 };
 	struct http_reply reply = { .max = r->block_size + (64u << 10), .want = want, .nwant = LEN(want) };
-	int rc = ebs_call(r->api, &c, &reply, e);
+	int rc;
 
+	buf_room(&reply.body, r->block_size);
+	rc = ebs_call(r->api, &c, &reply, e);
 	if (rc == 0)
 		rc = check_block(r, index, &reply, e);
 	if (rc == 0)

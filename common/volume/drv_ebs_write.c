@@ -90,17 +90,30 @@ static int put_whole(struct ebs_target *t, const struct volume_chunk *c, uint64_
 	return !t->parent && bytes_zero(from, n) ? 0 : put_block(t, index, from, e);
 }
 
+struct putting {
+	struct ebs_target *t;
+	const struct volume_chunk *c;
+};
+
+static int put_one(void *arg, uint64_t index, struct err *e)
+{
+	const struct putting *x = arg;
+	uint8_t *p = x_pages(x->t->block_size, e);	/* touched only where needed */
+	int rc = -1;
+
+	if (p)
+		rc = x->c->nfrags ? put_pieces(x->t, x->c, index, p, e) : put_whole(x->t, x->c, index, p, e);
+	free(p);
+	return rc;
+}
+
 int ebs_target_put(struct volume *v, struct volume_chunk *c)
 {
 	struct ebs_target *t = v->priv;
+	struct putting x = { t, c };
 	struct err e = { 0 };
-	uint8_t *p = x_pages(t->block_size, &e);
-	uint64_t first = c->off / t->block_size, end = div_up(c->off + c->len, t->block_size);
-	int rc = p ? 0 : -1;
+	int rc = ebs_each(c->off / t->block_size, div_up(c->off + c->len, t->block_size), put_one, &x, &e);
 
-	for (uint64_t i = first; rc == 0 && i < end; i++)
-		rc = c->nfrags ? put_pieces(t, c, i, p, &e) : put_whole(t, c, i, p, &e);
-	free(p);
 	if (rc == 0)
 		rc = journal_chunk(t->journal, c->off / t->chunk_size, &e);
 	if (rc == 0)
@@ -184,7 +197,7 @@ static int complete(struct ebs_target *t, uint64_t *n, struct err *e)
 /* Completion goes on over there: "completed" is the word to wait for. */
 static int wait_completed(struct ebs_target *t, struct err *e)
 {
-	int64_t end = time_mono() + DONE_WITHIN, pause = 250000000;
+	int64_t end = time_mono() + DONE_WITHIN, pause = 100000000;
 
 	for (;;) {
 		struct timespec nap = { (time_t)(pause / 1000000000), (long)(pause % 1000000000) };

@@ -108,7 +108,7 @@ change() {
 @test "throttling, errors, resets, damage on the way, late names and old credentials are lived with" {
 	local one root
 	ebs_start --page 9 --fault throttle=7 --fault error=11 --fault reset=13 --fault badsum=17 --fault short=19 \
-		--fault expired=23 --fault early=3 --fault empty=2 --fault late=2
+		--fault expired=23 --fault early=3 --fault empty=2 --fault late=2 --fault cut=29
 	disk
 	ebs_from a.raw ebs:new --state disk=ids
 	one=$(ebs_last) root=$(ebs_root)
@@ -116,6 +116,31 @@ change() {
 	ebs_from a.raw "ebs:$one" --state disk=ids --base "disk=$root"
 	ebs_to "$(ebs_last)" back.raw
 	same a.raw back.raw
+}
+
+# bats test_tags=plain
+@test "16 TiB: changes all over are listed, and a disk is copied, in little memory" {
+	ebs_start --huge 1024
+	python3 "$DM_LIB/anon_peak.py" 'dm-changed --since disk=snap-huge1 disk=ebs:snap-huge2 | dm-describe >list' >peak
+	dm-json <list | tail -n 1 >end
+	[ "$(jq -r '"\(.type) \(.bytes)"' end)" = "end $((32768 * 524288))" ]
+	awk '$2 > 65536 { print; bad = 1 } END { exit bad }' peak >&2
+	ebs_start --huge 262144
+	python3 "$DM_LIB/anon_peak.py" 'dm-changed disk=ebs:snap-huge2 | dm-describe | dm-send disk=ebs:snap-huge2 |
+		dm-write --json disk=ebs:new >write.json' >peak
+	[ "$(ebs_stats | jq -r '.snapshots[0] | "\(.state) \(.size) \(.own)"')" = "completed 16384 127" ]	# the first is zeros
+	awk '$2 > 131072 { print; bad = 1 } END { exit bad }' peak >&2
+	grep -q '^dm-write ' peak
+}
+
+@test "a clock that is wrong by hours, here or there" {
+	for clock in 7200 -7200; do
+		ebs_start --clock $clock
+		disk
+		ebs_from a.raw ebs:new
+		ebs_to "$(ebs_last)" back.raw
+		same a.raw back.raw
+	done
 }
 
 @test "a connection that never answers is given up and tried again" {

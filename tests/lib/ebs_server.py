@@ -4,12 +4,12 @@ them, for tests.  It does what Amazon documents: signatures, block and page
 tokens, checksums, counts, states, inheritance from a parent, changes in both
 directions, and failures on demand.
 
-    ebs_server.py PORTFILE [--fault KIND=N] [--page N] [--delay MS] [--describe N]
+    ebs_server.py PORTFILE [--fault KIND=N] [--page N] [--delay MS] [--describe N] [--clock SECONDS] [--huge N]
 
 The port, which the system chooses, is written to PORTFILE.  KIND, each for
 every Nth request of its sort (early: the first N block requests of a new
 snapshot):
-    throttle error silent reset badsum short expired early empty late
+    throttle error silent reset badsum short expired early empty late cut
 (late: EC2 does not know a new snapshot in the first N look-ups).
 """
 import base64
@@ -40,6 +40,8 @@ tokens = {}      # block token -> (snapshot, index)
 pages = {}       # page token -> (operation, snapshot, first, index, expiry)
 page_size = 10000
 delay = 0.0
+huge = None
+clock = 0        # seconds that ours is ahead
 pending_limit = 100
 describe_size = 1000
 
@@ -123,7 +125,28 @@ def page(operation, s, first, query, indices, row):
     return answer, [row(i) for i in take]
 
 
+class Huge:
+    """Indices of 16 TiB, every Nth of which is there and has changed."""
+    def __init__(self, n):
+        self.n, self.size, self.id, self.state = n, 16384, "snap-huge2", "completed"
+
+    def page(self, operation, first, query, row):
+        most = min(number(query, "maxResults", 10000, 100, 10000), page_size)
+        at = number(query, "startingBlockIndex", 0, 0, 1 << 40)
+        if "pageToken" in query:
+            at = int(query["pageToken"])
+        at, end = -(-at // self.n), self.size * 2048 // self.n
+        answer = {"VolumeSize": self.size, "BlockSize": BLOCK, "ExpiryTime": time.time() + 604800}
+        if at + most < end:
+            answer["NextToken"] = str((at + most) * self.n)
+        return answer, [row(i * self.n) for i in range(at, min(at + most, end))]
+
+
 def list_blocks(name, query):
+    if huge and name in (huge.id, "snap-huge1"):
+        answer, rows = huge.page("blocks", None, query, lambda i: {"BlockIndex": i, "BlockToken": "huge%d" % i})
+        answer["Blocks"] = rows
+        return answer
     s = snapshot(name, "completed")
     blocks = s.blocks()
     answer, rows = page("blocks", s, None, query, sorted(blocks),
@@ -133,6 +156,10 @@ def list_blocks(name, query):
 
 
 def list_changes(name, query):
+    if huge and name == huge.id:
+        answer, rows = huge.page("changes", "snap-huge1", query, lambda i: {"BlockIndex": i, "SecondBlockToken": "huge%d" % i})
+        answer["ChangedBlocks"] = rows
+        return answer
     s = snapshot(name, "completed")
     first = query.get("firstSnapshotId")
     one = snapshot(first, "completed").blocks() if first else {}
@@ -153,6 +180,10 @@ def list_changes(name, query):
 
 
 def get_block(name, index, query):
+    if huge and name == huge.id:
+        if query.get("blockToken") != "huge%d" % index or index % huge.n:
+            raise Refused(400, "ValidationException", "The block token is not valid for this block")
+        return index.to_bytes(8, "little") * (BLOCK // 8)
     s = snapshot(name, "completed")
     if tokens.get(query.get("blockToken")) != (s.id, index):
         raise Refused(400, "ValidationException", "The block token is not valid for this block")
@@ -305,6 +336,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = 1 << 20
     disable_nagle_algorithm = True
 
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(timestamp or time.time() + clock)
+
     def log_message(self, *args):
         pass
 
@@ -318,7 +352,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(403, "ExpiredTokenException", "The security token included in the request is expired")
         when = h.get("x-amz-date", "")
         try:
-            skew = abs(time.time() - time.mktime(time.strptime(when, "%Y%m%dT%H%M%SZ")) + time.timezone)
+            skew = abs(time.time() + clock - time.mktime(time.strptime(when, "%Y%m%dT%H%M%SZ")) + time.timezone)
         except ValueError:
             skew = 1e9
         if skew > 300 or when[:8] != scope[1]:
@@ -421,7 +455,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                      "Token": "session-token", "Expiration": expires}).encode())
 
     def serve(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        if self.command == "PUT" and due("cut"):
+            self.rfile.read(length // 2)
+            self.close_connection = True
+            return None
+        body = self.rfile.read(length)
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qsl(url.query, keep_blank_values=True)
         ec2 = url.path == "/"
@@ -471,7 +510,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def main():
-    global page_size, delay, describe_size
+    global page_size, delay, describe_size, clock, huge
     args = sys.argv[1:]
     portfile = args.pop(0)
     while args:
@@ -483,6 +522,10 @@ def main():
             page_size = int(value)
         elif word == "--describe":
             describe_size = int(value)
+        elif word == "--huge":
+            huge = Huge(int(value))
+        elif word == "--clock":
+            clock = int(value)
         elif word == "--delay":
             delay = int(value) / 1000
         else:
