@@ -76,11 +76,10 @@ struct volume_group {
 void volume_group_join(struct volume_group *g, struct volume *v);
 void volume_group_leave(struct volume_group *g, const struct volume *v);
 
-/* volume.c: a URI in parts, the caller's, and its driver; NULL with *e. */
-const struct driver *driver_of(const char *uri, struct uri *u, struct err *e);
-
 /* drivers.c: the only place that names drivers. */
 const struct driver *driver_find(const char *scheme);
+/* A URI in parts, the caller's, and its driver; NULL with *e. */
+const struct driver *driver_of(const char *uri, struct uri *u, struct err *e);
 /* What a scheme's driver needs, if it is one that is loaded; NULL for all
  * others.  Of use when driver_find did not find it. */
 const char *driver_lacks(const char *scheme);

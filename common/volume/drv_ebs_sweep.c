@@ -61,7 +61,7 @@ static int remove_one(struct ebs_api *a, const struct volume_sweep *how, const c
 		return -1;
 	}
 	if (!out->left++)	/* in use, by an image for instance */
-		snprintf(out->why, sizeof(out->why), "%s: %s", id, why.text);
+		snprintf(out->why, sizeof(out->why), "%.64s: %.130s", id, why.text);
 	return 0;
 }
 

@@ -76,31 +76,6 @@ static int check_how(const struct driver *d, const struct volume_how *how, const
 	return 0;
 }
 
-static void no_driver(const char *uri, const char *scheme, struct err *e)
-{
-	const char *library = driver_lacks(scheme);
-
-	if (library)
-		err_set(e, DM_USAGE, "%s: this build has no %s, which \"%s:\" volumes need; "
-		    "install it with its headers, and build again", uri, library, scheme);
-	else
-		err_set(e, DM_USAGE, "%s: no driver for \"%s:\" volumes", uri, scheme);
-}
-
-const struct driver *driver_of(const char *uri, struct uri *u, struct err *e)
-{
-	const struct driver *d;
-
-	if (uri_parse(uri, u, e) != 0)
-		return NULL;
-	d = driver_find(u->scheme);
-	if (d)
-		return d;
-	no_driver(uri, u->scheme, e);
-	uri_free(u);
-	return NULL;
-}
-
 static void default_limits(struct volume *v)
 {
 	if (!v->limits.min)

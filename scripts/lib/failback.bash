@@ -178,6 +178,11 @@ failback() {
 			continue
 		fi
 		rc=0
+		if [ "$(of "$w" 'any(.machine.disks[]; .volume | startswith("ebs:"))')" = true ]; then
+			warn "$w: its disks are in the cloud: bring them home with a plan whose source is of the kind \"ebs\""
+			[ "$worst" -ge 1 ] || worst=1
+			continue
+		fi
 		bring_home "$w" || rc=$?
 		[ "$rc" -le "$worst" ] || worst=$rc
 	done

@@ -117,6 +117,11 @@ why() {
 	esac
 }
 
+# made WORKLOAD: the file with what rebuilding its disks made.
+made() {
+	if [ -s "$dir/$1/made.json" ]; then echo "$dir/$1/made.json"; else echo /dev/null; fi
+}
+
 # provider WORKLOAD VERB [OBJECT]: call it; OBJECT goes into the request, and
 # what is under "check" into the events.
 provider() {
@@ -125,8 +130,11 @@ provider() {
 	{
 		IFS=$'\t' read -r name limit
 		cat >"$at.request"
-	} < <(jq -rc --arg w "$w" --arg step "$step" --argjson more "${3:-null}" '
-		.[] | select(.name == $w) | ($more.check.timeout? // .limits[$step]) as $limit |
+	} < <(jq -rc --arg w "$w" --arg step "$step" --argjson more "${3:-null}" \
+	    --slurpfile made "$(made "$w")" '
+		.[] | select(.name == $w) | .machine.disks |= map(
+			if ($made[0].points[.name] // "") | startswith("snap-") then .volume = "ebs:" + $made[0].points[.name] else . end) |
+		($more.check.timeout? // .limits[$step]) as $limit |
 		"\(.provider)\t\($limit)", ({format: 1, timeout: $limit, machine} + ($more // {}))' "$schedule")
 	: >"$at.reply"
 	: >"$at.err"
@@ -176,10 +184,13 @@ script() {
 
 # --- one workload -----------------------------------------------------------
 
-# The pipeline that rebuilds a workload's disks, as words.
+# The pipeline that rebuilds a workload's disks, as words; none when they are
+# snapshots already.
 restore_words() {
-	of "$1" '["dm-restore", "--at", (.seq | tostring), .site, .name] +
-		[.machine.disks[] | "\(.name)=file:\(.image | @uri | gsub("%2F"; "/"))"] | .[]'
+	of "$1" '[.machine.disks[] | select(.image | startswith("ebs:snap-") | not)] as $d | select($d | length > 0) |
+		["dm-restore", "--at", (.seq | tostring)] +
+		(if any($d[]; .image | startswith("ebs:")) then ["--json"] else [] end) + [.site, .name] +
+		[$d[] | "\(.name)=" + if .image | startswith("ebs:") then .image else "file:\(.image | @uri | gsub("%2F"; "/"))" end] | .[]'
 }
 
 # serve_words: the command that serves them instead.
@@ -195,6 +206,7 @@ rebuild() {
 	enter "$storage"
 	note "$w" rebuild begin
 	serve_end "$w"
+	rm -f "$dir/$w/made.json"
 	while IFS= read -r image; do
 		# An earlier attempt's, of this run's own directory.
 		[[ $image != "$dir/"* ]] || rm -f -- "$image" "$image.dm"
@@ -204,11 +216,14 @@ rebuild() {
 		to=$dir/$w/served.json
 	else
 		mapfile -t words < <(restore_words "$w")
-		to=/dev/null
+		to=$dir/$w/made.json
 	fi
-	"${words[@]}" >"$to" 2>"$tmp/$w.restore" </dev/null {lock}>&- {storage}>&- {calls}>&- || rc=$?
+	[ "${#words[@]}" -eq 0 ] || "${words[@]}" >"$to" 2>"$tmp/$w.restore" </dev/null {lock}>&- {storage}>&- {calls}>&- || rc=$?
 	[ "$rc" -ne 0 ] || overlays "$w" 2>"$tmp/$w.restore" || rc=$?
-	[ "$rc" -eq 0 ] || error=$(why "$rc" 0 "$tmp/$w.restore")
+	if [ "$rc" -ne 0 ]; then
+		error=$(why "$rc" 0 "$tmp/$w.restore")
+		rm -f "$dir/$w/made.json"
+	fi
 	leave "$storage"
 	note "$w" rebuild end "$(outcome_of "$rc" "$error")"
 	[ "$rc" -eq 0 ] || warn "$w: its disks cannot be rebuilt: $error"
@@ -242,10 +257,11 @@ serve_end() {
 	[ ! -e "$dir/$1/serve.pid" ]
 }
 
-# abandon WORKLOAD: end and remove its machine, whatever state it is in.
+# abandon WORKLOAD [OBJECT]: end and remove its machine, whatever state it is
+# in; with "purge" also disks of it that the platform has.
 abandon() {
 	provider "$1" stop '{"mode": "hard"}'
-	provider "$1" destroy || return 4
+	provider "$1" destroy "${2-}" || return 4
 	serve_end "$1" || { warn "$1: dm-serve does not end"; return 4; }
 }
 
@@ -372,7 +388,7 @@ failover() {
 		machine) continue ;;
 		disks) [ "$(of "$w" .instant)" = true ] && [ ! -e "$dir/$w/served.json" ] || continue ;;
 		esac
-		[ -z "$old" ] || [ ! -e "$dir/$w/machine" ] || abandon "$w" || { outcome[$w]=4 worst=4; continue; }
+		[ -z "$old" ] || [ ! -e "$dir/$w/machine" ] || abandon "$w" '{"purge": true}' || { outcome[$w]=4 worst=4; continue; }
 		rebuild "$w" &
 		building[$w]=$!
 	done
@@ -539,7 +555,7 @@ machines_end() {
 	dir=$1 schedule=$1/schedule.json
 	for w in $(jq -r '.[].name' "$schedule"); do
 		[ -e "$dir/$w/machine" ] || continue
-		abandon "$w" || bad=4
+		abandon "$w" '{"purge": true}' || bad=4
 	done
 	dir=$was_dir schedule=$was
 	return "$bad"
@@ -607,7 +623,7 @@ show_schedule() {
 		else
 			mapfile -t words < <(restore_words "$w")
 		fi
-		printf '%q ' "${words[@]}"
+		[ "${#words[@]}" -eq 0 ] || printf '%q ' "${words[@]}"
 		printf '\n'
 		of "$w" '.machine as $m | ("create", "network", "start", "wait", ($m.validate[] | {check: .})) | . as $v |
 			(if $v | type == "string" then {verb: $v} else {verb: "validate"} + $v end) as $c |

@@ -22,10 +22,14 @@ def time_limits: {
 # As it was at the checkpoint; the present plan only for what is not in it.
 def recovery_of($present; $recorded): {provider: "qemu"} + ($present // {}) + ($recorded // {});
 
-# The image of a disk: what the recovery configuration names, else a file of
-# the run.  A test never writes to what is named.
-def image($in; $w; $disk; $of):
-	if $of.target and ($in.test | not) then $of.target | sub("^file:"; "")
+# The image of a disk: the snapshot that is the checkpoint, what the recovery
+# configuration names, else a file of the run.  A test never writes to what is
+# named; a new snapshot is the run's own.
+def image($in; $w; $disk; $of; $point):
+	if $point | startswith("snap-") then "ebs:\($point)"
+	elif $of.target // "" | startswith("ebs:") then
+		$of.target + (if $of.target | contains("?") then "&" else "?" end) + "owner=\($in.run)"
+	elif $of.target and ($in.test | not) then $of.target | sub("^file:"; "")
 	else "\($in.dir)/\($w)/\($disk).raw" end;
 
 # A raw image keeps no bitmap.  QEMU, when we start it ourselves, can keep one
@@ -46,8 +50,9 @@ def machine($in; $w; $record; $r):
 		disks: [$record.disks | to_entries[] | .key as $i | .value as $d |
 			($r.disks // [] | map(select(.name == $d.name)) | first // {}) as $of |
 			{name: $d.name, size: ($d.size | tonumber), bus: ($of.bus // "virtio"),
-			 boot: ($of.boot // (100 + $i)), image: image($in; $w; $d.name; $of)} |
-			if $in.test or $in.instant or $r.instant or tracked($in; $r; .size) then
+			 boot: ($of.boot // (100 + $i)), image: image($in; $w; $d.name; $of; $d.point)} |
+			if .image | startswith("ebs:") then .volume = .image | .format = "raw"
+			elif $in.test or $in.instant or $r.instant or tracked($in; $r; .size) then
 				.volume = "\($in.dir)/\($w)/\($d.name).qcow2" | .format = "qcow2"
 			else .volume = .image | .format = "raw" end |
 			if ($in.instant or $r.instant) and tracked($in; $r; .size) then
@@ -69,7 +74,8 @@ def schedule:
 			group: ($r.group // null), order: ($r.order // 0), delay: ($r.delay // "0s" | seconds),
 			n: (if $r.group then $groups[$r.group].n else ($groups | length) end),
 			group_delay: ($groups[$r.group // ""].delay // 0),
-			instant: ($in.instant or ($r.instant // false)),
+			instant: (($in.instant or ($r.instant // false)) and
+				(.record.disks | all(.point | startswith("snap-")) | not)),
 			bitmap: bitmap($in),
 			limits: (time_limits + ([$f.timeouts // {}, $r.timeouts // {}] | map(del(.comment) | map_values(seconds)) | add)),
 			machine: machine($in; .name; .record; $r)

@@ -7,7 +7,7 @@ teardown() { dm_teardown; }
 
 programs="dm-changed dm-describe dm-window dm-send dm-recv dm-write dm-checkpoint dm-recover dm-json dm-point-qemu"
 scripts="dm-failover dm-move dm-point-ebs dm-point-libvirt dm-prep dm-replicate dm-restore dm-serve dm-shell"
-providers="dm-provider-libvirt dm-provider-qemu"
+providers="dm-provider-ec2 dm-provider-libvirt dm-provider-qemu"
 
 @test "--help tells how, and that is no error" {
 	for p in $programs $scripts $providers; do

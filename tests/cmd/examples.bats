@@ -127,6 +127,10 @@ run_examples() {
 	run_examples dm-provider-qemu.1
 }
 
+@test "dm-provider-ec2.1" {
+	run_examples dm-provider-ec2.1
+}
+
 @test "dm-provider-libvirt.1" {
 	run_examples dm-provider-libvirt.1
 }

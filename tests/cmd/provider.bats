@@ -18,7 +18,7 @@ verb() {
 }
 
 @test "requests that are wrong" {
-	for p in dm-provider-qemu dm-provider-libvirt; do
+	for p in dm-provider-qemu dm-provider-libvirt dm-provider-ec2; do
 		sh_exits 2 "$p </dev/null"
 		sh_exits 2 "$p fly </dev/null"
 		one_line "$p: unknown verb fly"
