@@ -35,9 +35,9 @@ LDLIBS  := -lm $(shell pkg-config --libs $(PKGS)) $(if $(BLAKE3_PC),$(shell pkg-
 
 SRC   := $(sort $(filter-out $(if $(filter yes,$(NBD)),,common/volume/drv_nbd%),$(wildcard common/*/*.c)))
 OBJ   := $(SRC:%.c=$(B)/%.o)
-# Drivers whose libraries are many are loaded when a volume needs them, so that
-# no program starts slower for them (drivers.c).
-MODULES := $(patsubst %,$(B)/lib/dm/drv_%.so,ebs $(if $(filter yes,$(NBD)),nbd))
+# Drivers and object stores whose libraries are many are loaded when they are
+# needed, so that no program starts slower for them (base/module.h).
+MODULES := $(patsubst %,$(B)/lib/dm/drv_%.so,ebs $(if $(filter yes,$(NBD)),nbd)) $(B)/lib/dm/object_s3.so
 CMDS  := $(basename $(notdir $(wildcard cmd/dm-*.c)))
 BIN   := $(CMDS:%=$(B)/bin/%)
 UNIT  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(filter-out $(if $(filter yes,$(NBD)),,tests/unit/test_nbd%),$(wildcard tests/unit/test_*.c)))
@@ -89,6 +89,11 @@ $(B)/lib/%: $(B)/tests/lib/%.o $(B)/libdm.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/lib/dm/drv_%.so: $(B)/common/volume/drv_%.o $(B)/libdm.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -o $@ $^ $(LDLIBS)
+
+$(B)/lib/dm/object_%.so: $(B)/common/http/object_%.o $(B)/libdm.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -o $@ $^ $(LDLIBS)

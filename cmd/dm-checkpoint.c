@@ -7,6 +7,7 @@
 #include "base/fdio.h"
 #include "base/opt.h"
 #include "job/checkpoint.h"
+#include "repo/site_cache.h"
 
 static const struct command {
 	const char *name;
@@ -56,7 +57,10 @@ int main(int argc, char **argv)
 		printf("dm-checkpoint %s\n", dm_version);
 		return checkpoint_flush(&e) ? err_report(&e) : DM_OK;
 	}
-	confine_local();
+	if (site_away(argv + 1))
+		confine_privileges();
+	else
+		confine_local();
 	for (size_t i = 0; i < LEN(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1, &e) ? err_report(&e) : DM_OK;

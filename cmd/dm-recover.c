@@ -8,6 +8,7 @@
 #include "job/recover.h"
 #include "job/sealing.h"
 #include "repo/site.h"
+#include "repo/site_cache.h"
 
 int main(int argc, char **argv)
 {
@@ -47,7 +48,10 @@ int main(int argc, char **argv)
 	if (sealing_load(&seal, &e) < 0)
 		return err_report(&e);
 	how.seal = seal.out;
-	confine_local();
+	if (site_away(argv + 1))
+		confine_privileges();
+	else
+		confine_local();
 	code = recover_run(&how, STDOUT_FILENO, &told, &e) ? e.code : DM_OK;
 	if (code && !told)
 		err_report(&e);

@@ -12,6 +12,7 @@
 #include "job/sealing.h"
 #include "job/window.h"
 #include "repo/site.h"
+#include "repo/site_cache.h"
 
 #define SIZE_MOST (UINT64_C(1) << 50)
 
@@ -96,7 +97,10 @@ int main(int argc, char **argv)
 		return err_report(&e);
 	o.seal = seal.out;
 	o.unseal = seal.in;
-	confine_local();
+	if (site_away(argv + 1))
+		confine_privileges();
+	else
+		confine_local();
 	window_run(&o, &e);
 	sealing_free(&seal);
 	free(limits.v);

@@ -85,8 +85,14 @@ int checkpoint_export_main(int argc, char **argv, struct err *e)
 static int import_confine(struct site *s, struct err *e)
 {
 	const char *write[] = { s->path, s->index_path };
-	struct store *st = store_open(s, STORE_READ, e);
+	struct store *st;
 
+	/* What it is about to change is elsewhere. */
+	if (s->objects) {
+		confine_privileges();
+		return 0;
+	}
+	st = store_open(s, STORE_READ, e);
 	if (!st)
 		return -1;
 	store_close(st);	/* the index is there now, wherever it is kept */

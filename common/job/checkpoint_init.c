@@ -14,15 +14,20 @@
 #include "content/jsontext.h"
 #include "job/checkpoint.h"
 #include "job/commit.h"
+#include "repo/site_cache.h"
 
 #define RECOVERY_MAX (1u << 20)
 
 int checkpoint_init_main(int argc, char **argv, struct err *e)
 {
 	uint64_t chunk = 0, level = 0;
-	const char *hash = NULL, *index = NULL;
-	struct site_options o = { 0 };
-	bool encrypt = false;
+	const char *hash = NULL, *index = NULL, *store = NULL;
+	struct object_place where = { .kind = "s3" };
+	struct site_options o = { .store = NULL };
+	bool encrypt = false, join = false;
+	uint64_t lease = 0;
+	char *bucket = NULL, *prefix = NULL, *dir = NULL;
+	int rc;
 	char **args;
 	size_t n;
 	const struct opt opts[] = {
@@ -31,6 +36,12 @@ int checkpoint_init_main(int argc, char **argv, struct err *e)
 		{ "level", 0, OPT_U64, &level, "N", "zstd level of what is stored (2)", 1, 19 },
 		{ "index", 0, OPT_STR, &index, "DIR", "keep the index here: an absolute path on a local disk", 0, 0 },
 		{ "encrypt", 0, OPT_FLAG, &encrypt, NULL, "encrypt what is stored, with the key that --key names", 0, 0 },
+		{ "store", 0, OPT_STR, &store, "URI", "keep all but the index in an object store: s3://BUCKET/PREFIX", 0, 0 },
+		{ "join", 0, OPT_FLAG, &join, NULL, "the site is in the store already: use it from here too", 0, 0 },
+		{ "endpoint-url", 0, OPT_STR, &where.endpoint, "URL", "of a store that is not Amazon's", 0, 0 },
+		{ "region", 0, OPT_STR, &where.region, "NAME", "of the store (AWS_REGION)", 0, 0 },
+		{ "profile", 0, OPT_STR, &where.profile, "NAME", "whose credentials are used (AWS_PROFILE)", 0, 0 },
+		{ "lease", 0, OPT_U64, &lease, "SECONDS", "a writer that is silent for so long is given up (60)", 2, 3600 },
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
 	};
 	const struct opt_prog prog = {
@@ -49,7 +60,33 @@ int checkpoint_init_main(int argc, char **argv, struct err *e)
 		if (!id_algo_valid(o.algo))
 			opt_die("--hash: not one of blake3, blake2b: %s", hash);
 	}
-	return site_init(args[0], &o, e);
+	if (!store && object_uri_parse(args[0], &bucket, &prefix)) {
+		store = args[0];
+		free(bucket);
+		free(prefix);
+		if (where.endpoint || where.region || where.profile)
+			opt_die("%s: without a directory of its own it is found by the environment alone: AWS_ENDPOINT_URL, "
+			    "AWS_REGION, AWS_PROFILE", store);
+		dir = site_cache_dir(store, false, e);
+	}
+	if (!store && (join || lease || where.endpoint || where.region || where.profile))
+		opt_die("--join, --lease, --endpoint-url, --region and --profile go with --store");
+	if (join && (chunk || level || hash || encrypt || lease))
+		opt_die("--join: chunk size, hash, level, lease and encryption are those of the site");
+	if (store) {
+		if (!object_uri_parse(store, &bucket, &prefix))
+			opt_die("--store: not s3://BUCKET/PREFIX: %s", store);
+		where.bucket = bucket;
+		where.prefix = *prefix ? prefix : NULL;
+		o.store = &where;
+		o.join = join;
+		o.lease_s = (unsigned)lease;
+	}
+	rc = site_init(dir ? dir : args[0], &o, e);
+	free(dir);
+	free(bucket);
+	free(prefix);
+	return rc;
 }
 
 static json_t *load_recovery(const char *path, struct err *e)

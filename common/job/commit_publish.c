@@ -69,9 +69,6 @@ static int check_store(struct commit *c, struct err *e)
 
 		if (!stored && !tree)
 			continue;
-		if (!c->session && commit_join(c, e))
-			return err_prefix(e, "disk %s is in a chunk store, but not through a session "
-			    "of %s", c->hello.disk[i].name, c->site->path);
 		if (!check)
 			check = tree_check_new(c->site, e);
 		if (check)
@@ -86,6 +83,22 @@ static int check_store(struct commit *c, struct err *e)
 	}
 	tree_check_free(check);
 	return rc;
+}
+
+/* Nobody may give the session up any more, before what it has is checked. */
+static int decide(struct commit *c, struct err *e)
+{
+	return c->session ? session_decide(c->site, c->session, c->how->workload, c->latest ? c->latest->seq + 1 : 1, e) : 0;
+}
+
+/* The session in whose chunk store the new states are. */
+static int join_for_store(struct commit *c, struct err *e)
+{
+	for (uint32_t i = 0; !c->session && i < c->hello.ndisks; i++)
+		if (commit_in_store(commit_final(c, i, SIDE_TARGET)) && commit_join(c, e))
+			return err_prefix(e, "disk %s is in a chunk store, but not through a session "
+			    "of %s", c->hello.disk[i].name, c->site->path);
+	return 0;
 }
 
 static void fill_disk(const struct commit *c, uint32_t i, struct checkpoint_disk *out)
@@ -145,7 +158,7 @@ int commit_publish(struct commit *c, struct checkpoint **out, struct err *e)
 		c->latest = NULL;
 		return 0;
 	}
-	if (check_store(c, e))
+	if (join_for_store(c, e) || decide(c, e) || check_store(c, e))
 		return -1;
 	r = make_record(c);
 	if (catalog_commit(c->site, r, e)) {

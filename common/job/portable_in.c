@@ -283,8 +283,7 @@ static int publish(struct import *x, struct err *e)
 {
 	struct checkpoint *latest, *c = x->c;
 
-	if (store_flush(x->st, e) < 0 || session_save(x->site, x->session, e) < 0 ||
-	    check_roots(x, e) < 0)
+	if (store_flush(x->st, e) < 0 || session_save(x->site, x->session, e) < 0)
 		return -1;
 	latest = catalog_latest(x->site, c->workload, e);
 	if (!latest && e->code)
@@ -295,6 +294,8 @@ static int publish(struct import *x, struct err *e)
 	}
 	checkpoint_follow(c, latest);
 	checkpoint_free(latest);
+	if (session_decide(x->site, x->session, c->workload, c->seq, e) || check_roots(x, e))
+		return -1;
 	c->algo = x->site->algo;
 	c->committed = time_now();
 	c->stored = store_added(x->st);

@@ -1,16 +1,15 @@
 /* Checkpoints read back: one, all of a workload, the one somebody means. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/fdio.h"
 #include "base/timefmt.h"
+#include "base/uri.h"
 #include "repo/catalog_chain.h"
 #include "repo/catalog_dir.h"
 #include "repo/catalog_record.h"
+#include "repo/catalog_store.h"
 #include "repo/crypt.h"
+#include "repo/files.h"
 
 void checkpoint_free(struct checkpoint *c)
 {
@@ -67,17 +66,13 @@ static int check_place(struct site *s, const struct checkpoint *c, const char *w
 	return 0;
 }
 
-static struct checkpoint *read_fd(struct site *s, int fd, const char *workload, uint64_t seq,
+/* text is taken over. */
+static struct checkpoint *read_text(struct site *s, char *text, size_t len, const char *workload, uint64_t seq,
     struct err *e)
 {
+	char place[CATALOG_PLACE];
 	struct checkpoint *c;
-	size_t len;
-	char *text = fd_slurp(fd, RECORD_MAX, &len), place[CATALOG_PLACE];
 
-	if (!text) {
-		err_sys(e, errno == EFBIG ? DM_BAD : DM_ENV, errno, "read");
-		return NULL;
-	}
 	text = crypt_text_open(s, catalog_place(place, workload, seq), text, &len, e);
 	if (!text)
 		return NULL;
@@ -92,37 +87,44 @@ static struct checkpoint *read_fd(struct site *s, int fd, const char *workload, 
 	return c;
 }
 
+/* 1, 0 not there, -1. */
+static int get_text(struct site *s, const char *workload, uint64_t seq, char **text, size_t *len, bool *pinned,
+    struct err *e)
+{
+	char path[CATALOG_PATH];
+	int r;
+
+	if (s->objects)
+		return catalog_store_get(s, workload, seq, text, len, pinned, e);
+	r = file_get(s, catalog_file(path, workload, seq, ".json"), RECORD_MAX, text, len, e);
+	if (r > 0)
+		*pinned = file_there(s, catalog_file(path, workload, seq, ".pin"), e) > 0;
+	return r;
+}
+
 /* One record; DM_NO when it is not there, DM_BAD when it is damaged. */
 struct checkpoint *catalog_read(struct site *s, const char *workload, uint64_t seq, struct err *e)
 {
-	struct checkpoint *c = NULL;
-	char name[CATALOG_NAME];
-	int dir, fd = -1;
+	struct checkpoint *c;
+	char path[CATALOG_PATH], *text;
+	bool pinned = false;
+	size_t len;
+	int r;
 
-	dir = catalog_dir(s, workload, false, e);
-	if (dir < 0 && e->code)
+	if (!name_valid(workload)) {
+		err_set(e, DM_USAGE, "\"%s\" is no workload name", workload);
 		return NULL;
-	catalog_name(name, seq, ".json");
-	if (dir >= 0)
-		fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		if (errno == ENOENT)
-			err_set(e, DM_NO, "%s has no checkpoint %llu", workload,
-			    (unsigned long long)seq);
-		else
-			err_sys(e, DM_ENV, errno, "%s/catalog/%s/%s", s->path, workload, name);
-		goto out;
 	}
-	c = read_fd(s, fd, workload, seq, e);
-	if (!c) {
-		err_prefix(e, "%s/catalog/%s/%s", s->path, workload, name);
-		goto out;
-	}
-	catalog_name(name, seq, ".pin");
-	c->pinned = faccessat(dir, name, F_OK, 0) == 0;
-out:
-	fd_close(fd);
-	fd_close(dir);
+	r = get_text(s, workload, seq, &text, &len, &pinned, e);
+	if (r == 0)
+		err_set(e, DM_NO, "%s has no checkpoint %llu", workload, (unsigned long long)seq);
+	if (r <= 0)
+		return NULL;
+	c = read_text(s, text, len, workload, seq, e);
+	if (c)
+		c->pinned = pinned;
+	else
+		err_prefix(e, "%s/%s", s->path, catalog_file(path, workload, seq, ".json"));
 	return c;
 }
 

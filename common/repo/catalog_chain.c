@@ -13,6 +13,7 @@
 #include "base/fdio.h"
 #include "repo/catalog_dir.h"
 #include "repo/crypt.h"
+#include "repo/files.h"
 
 #define PRUNED "pruned"
 #define PRUNED_MAX GIB(1)
@@ -108,26 +109,24 @@ void pruned_parse(char *text, struct pruned *p)
 	sort_lines(p);
 }
 
+static char *pruned_path(char path[CATALOG_PATH], const char *workload)
+{
+	snprintf(path, CATALOG_PATH, "catalog/%s/" PRUNED, workload);
+	return path;
+}
+
 int pruned_read(struct site *s, const char *workload, struct pruned *p, struct err *e)
 {
-	int dir = catalog_dir(s, workload, false, e), fd = -1, rc = 0;
-	char *text = NULL;
+	char path[CATALOG_PATH], *text;
 	size_t len;
+	int rc;
 
 	*p = (struct pruned){ NULL, 0 };
-	if (dir < 0)
-		return e->code ? -1 : 0;
-	fd = openat(dir, PRUNED, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		text = fd_slurp(fd, PRUNED_MAX, &len);
-	if (text)
+	rc = file_get(s, pruned_path(path, workload), PRUNED_MAX, &text, &len, e);
+	if (rc > 0)
 		pruned_parse(text, p);
-	else if (errno != ENOENT)
-		rc = err_sys(e, DM_ENV, errno, "%s/catalog/%s/" PRUNED, s->path, workload);
 	free(text);
-	fd_close(fd);
-	fd_close(dir);
-	return rc;
+	return rc < 0 ? -1 : 0;
 }
 
 void pruned_free(struct pruned *p)
@@ -152,19 +151,48 @@ static bool cut_before(int fd)
 	return end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n';
 }
 
-int pruned_note(int dir, uint64_t seq, const struct checkpoint *c, struct err *e)
+/* The line for a record, an allocation. */
+static char *note_line(uint64_t seq, const struct checkpoint *c, bool cut)
 {
-	int fd = openat(dir, PRUNED, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600), rc = 0;
-	char chain[HEX + 1] = "-", content[HEX + 1], *line;
+	char chain[HEX + 1] = "-", content[HEX + 1];
 
-	if (fd < 0)
-		return err_sys(e, DM_ENV, errno, PRUNED);
 	if (c && c->has_chain)
 		hex_put(chain, c->chain.b, ID_LEN);
 	if (c)
 		hex_put(content, c->content.b, ID_LEN);
-	line = x_printf("%s%llu %s%s%s\n", cut_before(fd) ? "\n" : "", (unsigned long long)seq,
+	return x_printf("%s%llu %s%s%s\n", cut ? "\n" : "", (unsigned long long)seq,
 	    c ? chain : "gone", c ? " " : "", c ? content : "");
+}
+
+/* Who prunes is alone, so nobody else puts it meanwhile. */
+int pruned_note_store(struct site *s, const char *workload, uint64_t seq, const struct checkpoint *c, struct err *e)
+{
+	char path[CATALOG_PATH], *text, *line;
+	struct buf b = { 0 };
+	size_t len;
+	int rc = file_get(s, pruned_path(path, workload), PRUNED_MAX, &text, &len, e);
+
+	if (rc < 0)
+		return -1;
+	if (rc > 0)
+		buf_put(&b, text, len);
+	line = note_line(seq, c, false);
+	buf_put(&b, line, strlen(line));
+	rc = file_replace(s, path, b.p, b.len, NULL, NULL, e);
+	buf_free(&b);
+	free(line);
+	free(text);
+	return rc;
+}
+
+int pruned_note(int dir, uint64_t seq, const struct checkpoint *c, struct err *e)
+{
+	int fd = openat(dir, PRUNED, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600), rc = 0;
+	char *line;
+
+	if (fd < 0)
+		return err_sys(e, DM_ENV, errno, PRUNED);
+	line = note_line(seq, c, cut_before(fd));
 	if (fd_write_full(fd, line, strlen(line)) < 0)
 		rc = err_sys(e, DM_ENV, errno, PRUNED);
 	if (rc == 0)

@@ -24,6 +24,8 @@ void pruned_free(struct pruned *p);
 /* Note a record that is about to be dropped (content NULL: one that is not
  * there), in catalog/WORKLOAD = dir.  Durable when it returns 0; -1 with *e. */
 int pruned_note(int dir, uint64_t seq, const struct checkpoint *c, struct err *e);
+/* The same in an object store; by who has the turn to prune. */
+int pruned_note_store(struct site *s, const char *workload, uint64_t seq, const struct checkpoint *c, struct err *e);
 
 /* The content of a record, as its file has it without encryption. */
 void chain_content(const struct site *s, const char *text, size_t len, struct id *out);

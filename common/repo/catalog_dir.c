@@ -1,5 +1,4 @@
 /* The catalog's directory: catalog/WORKLOAD/SEQ.json, SEQ.pin and lock. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "base/fdio.h"
 #include "base/uri.h"
 #include "repo/catalog_dir.h"
+#include "repo/files.h"
 
 /* catalog/WORKLOAD, made when `make' is set.  fd; -1 with *e, or with e->code
  * 0 when it is not there. */
@@ -45,32 +45,6 @@ char *catalog_name(char name[CATALOG_NAME], uint64_t seq, const char *suffix)
 	return name;
 }
 
-/* Call each(name, arg) for the entries of a directory; takes over fd. */
-static int dir_each(int fd, const char *what, void (*each)(const char *name, void *arg),
-    void *arg, struct err *e)
-{
-	struct dirent *d;
-	DIR *dir = fdopendir(fd);
-	int rc = 0;
-
-	if (!dir) {
-		rc = err_sys(e, DM_ENV, errno, "%s", what);
-		fd_close(fd);
-		return rc;
-	}
-	for (;;) {
-		errno = 0;
-		d = readdir(dir);
-		if (!d)
-			break;
-		each(d->d_name, arg);
-	}
-	if (errno)
-		rc = err_sys(e, DM_ENV, errno, "%s", what);
-	closedir(dir);
-	return rc;
-}
-
 struct names {
 	char **v;
 	size_t n;
@@ -80,7 +54,7 @@ static void take_workload(const char *name, void *arg)
 {
 	struct names *list = arg;
 
-	if (!name_valid(name))
+	if (!name_valid(name) || (list->n && !strcmp(list->v[list->n - 1], name)))
 		return;
 	list->v = x_grow(list->v, list->n + 1, sizeof(*list->v));
 	list->v[list->n++] = x_strdup(name);
@@ -102,11 +76,8 @@ void catalog_names_free(char **v, size_t n)
 int catalog_workloads(struct site *s, char ***out, size_t *n, struct err *e)
 {
 	struct names list = { NULL, 0 };
-	int fd = openat(s->dir, "catalog", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 && errno != ENOENT)
-		return err_sys(e, DM_ENV, errno, "%s/catalog", s->path);
-	if (fd >= 0 && dir_each(fd, "catalog", take_workload, &list, e)) {
+	if (file_each(s, "catalog", take_workload, &list, e)) {
 		catalog_names_free(list.v, list.n);
 		return -1;
 	}
@@ -150,11 +121,12 @@ static int by_seq(const void *a, const void *b)
 int catalog_seqs(struct site *s, const char *workload, uint64_t **out, size_t *n, struct err *e)
 {
 	struct seqs list = { NULL, 0 };
-	int fd = catalog_dir(s, workload, false, e);
+	char dir[128];
 
-	if (fd < 0 && e->code)
-		return -1;
-	if (fd >= 0 && dir_each(fd, workload, take_seq, &list, e)) {
+	if (!name_valid(workload))
+		return err_set(e, DM_USAGE, "\"%s\" is no workload name", workload);
+	snprintf(dir, sizeof(dir), "catalog/%s", workload);
+	if (file_each(s, dir, take_seq, &list, e)) {
 		free(list.v);
 		return -1;
 	}
@@ -169,4 +141,10 @@ char *catalog_place(char place[CATALOG_PLACE], const char *workload, uint64_t se
 {
 	snprintf(place, CATALOG_PLACE, "checkpoint %s/%llu", workload, (unsigned long long)seq);
 	return place;
+}
+
+char *catalog_file(char path[CATALOG_PATH], const char *workload, uint64_t seq, const char *suffix)
+{
+	snprintf(path, CATALOG_PATH, "catalog/%s/%llu%s", workload, (unsigned long long)seq, suffix);
+	return path;
 }

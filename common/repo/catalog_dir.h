@@ -13,6 +13,10 @@ int catalog_dir(struct site *s, const char *workload, bool make, struct err *e);
 /* "SEQ.json" or "SEQ.pin" into name. */
 char *catalog_name(char name[CATALOG_NAME], uint64_t seq, const char *suffix);
 
+/* "catalog/WORKLOAD/SEQ.json", for files.h. */
+#define CATALOG_PATH 128
+char *catalog_file(char path[CATALOG_PATH], const char *workload, uint64_t seq, const char *suffix);
+
 /* What a sealed record is bound to: "checkpoint WORKLOAD/SEQ". */
 #define CATALOG_PLACE 128
 char *catalog_place(char place[CATALOG_PLACE], const char *workload, uint64_t seq);

@@ -12,7 +12,9 @@
 #include "repo/catalog_chain.h"
 #include "repo/catalog_dir.h"
 #include "repo/catalog_record.h"
+#include "repo/catalog_store.h"
 #include "repo/crypt.h"
+#include "repo/files.h"
 
 static int already_there(struct site *s, const struct checkpoint *c, struct err *e)
 {
@@ -52,7 +54,7 @@ static char *record_text(const struct checkpoint *c, struct err *e)
 
 int catalog_commit(struct site *s, const struct checkpoint *c, struct err *e)
 {
-	char name[CATALOG_NAME], place[CATALOG_PLACE], *text;
+	char path[CATALOG_PATH], place[CATALOG_PLACE], *text;
 	struct buf b = { 0 };
 	int dir, rc;
 
@@ -68,10 +70,10 @@ int catalog_commit(struct site *s, const struct checkpoint *c, struct err *e)
 		rc = err_set(e, DM_ENV, "%s/catalog/%s vanished", s->path, c->workload);
 		goto out;
 	}
-	rc = durable_create(dir, catalog_name(name, c->seq, ".json"), b.p, b.len, e);
+	fd_close(dir);
+	rc = file_create(s, catalog_file(path, c->workload, c->seq, ".json"), b.p, b.len, e);
 	if (rc == 1)
 		rc = already_there(s, c, e);
-	fd_close(dir);
 out:
 	buf_free(&b);
 	free(text);
@@ -129,8 +131,11 @@ gone:
 
 int catalog_hold(struct site *s, const struct checkpoint *c, struct err *e)
 {
-	int dir = catalog_dir(s, c->workload, false, e), fd;
+	int dir, fd;
 
+	if (s->objects)
+		return catalog_store_hold(s, c, e);
+	dir = catalog_dir(s, c->workload, false, e);
 	if (dir < 0)
 		return err_set(e, DM_NO, "checkpoint %llu of %s is gone",
 		    (unsigned long long)c->seq, c->workload);
@@ -139,36 +144,27 @@ int catalog_hold(struct site *s, const struct checkpoint *c, struct err *e)
 	return fd;
 }
 
-static int set_pin(int dir, const char *name, bool on, struct err *e)
-{
-	if (on)
-		return durable_create(dir, name, "", 0, e) < 0 ? -1 : 0;
-	if (unlinkat(dir, name, 0) && errno != ENOENT)
-		return err_sys(e, DM_ENV, errno, "%s", name);
-	return durable_dir(dir, ".", e);
-}
 
 /* The shared lock keeps prune away between its look at the pin and the
  * removal of the record. */
 int catalog_pin(struct site *s, const struct checkpoint *c, bool on, struct err *e)
 {
-	char name[CATALOG_NAME];
-	int dir, fd, rc;
+	char path[CATALOG_PATH];
+	int fd = catalog_hold(s, c, e), rc;
 
-	dir = catalog_dir(s, c->workload, false, e);
-	if (dir < 0)
-		return err_set(e, DM_NO, "checkpoint %llu of %s is gone",
-		    (unsigned long long)c->seq, c->workload);
-	catalog_name(name, c->seq, ".pin");
-	fd = lock_record(dir, c, LOCK_SHARED, e);
-	rc = fd < 0 ? -1 : set_pin(dir, name, on, e);
+	if (fd < 0)
+		return -1;
+	catalog_file(path, c->workload, c->seq, ".pin");
+	if (on)
+		rc = file_create(s, path, "", 0, e) < 0 ? -1 : 0;
+	else
+		rc = file_remove(s, path, e);
 	fd_close(fd);
-	fd_close(dir);
 	return rc;
 }
 
 /* Is some disk of it kept outside of the chunk store? */
-static bool is_external(const struct checkpoint *c)
+bool checkpoint_is_external(const struct checkpoint *c)
 {
 	for (size_t i = 0; i < c->ndisks; i++)
 		if (*c->disk[i].point && strncmp(c->disk[i].point, "root:", 5))
@@ -184,7 +180,7 @@ static int take_out(struct site *s, int dir, const struct checkpoint *c, const c
 	char *dead;
 	int rc;
 
-	if (!is_external(c)) {
+	if (!checkpoint_is_external(c)) {
 		if (unlinkat(dir, name, 0))
 			return err_sys(e, DM_ENV, errno, "%s of %s", name, c->workload);
 		return durable_dir(dir, ".", e);
@@ -209,6 +205,8 @@ int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e)
 	char name[CATALOG_NAME];
 	int dir, fd, rc = 1;
 
+	if (s->objects)
+		return catalog_store_drop(s, c, checkpoint_is_external(c), e);
 	dir = catalog_dir(s, c->workload, false, e);
 	if (dir < 0)
 		return e->code ? -1 : 1;
@@ -229,8 +227,11 @@ out:
 
 int catalog_forget(struct site *s, const char *workload, uint64_t seq, struct err *e)
 {
-	int dir = catalog_dir(s, workload, false, e), rc;
+	int dir, rc;
 
+	if (s->objects)
+		return pruned_note_store(s, workload, seq, NULL, e);
+	dir = catalog_dir(s, workload, false, e);
 	if (dir < 0)
 		return e->code ? -1 : 0;
 	rc = pruned_note(dir, seq, NULL, e);

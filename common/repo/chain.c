@@ -63,7 +63,7 @@ static int open_whole(struct chain *c, const struct id *id, const struct record 
 	c->whole_stored = r->stored;
 	c->has_whole = true;
 	c->whole = *l;
-	*l = (struct loc){ .fd = -1 };
+	*l = (struct loc){ .pack = NULL };
 	return 0;
 }
 
@@ -155,7 +155,7 @@ int chain_open(struct chain *c, struct store *st, struct work *w, const struct i
 {
 	struct id at = *id;
 
-	*c = (struct chain){ .st = st, .w = w, .len = len, .whole.fd = -1 };
+	*c = (struct chain){ .st = st, .w = w, .len = len, .whole.pack = NULL };
 	if (!len || len > st->site->chunk_size)
 		return err_set(e, DM_BAD, "a chunk of %u bytes", len);
 	c->nleaf = leaf_count(st->site->chunk_size, len);

@@ -85,7 +85,7 @@ static struct index *open_new(struct site *s, struct err *e)
 		return NULL;
 	}
 	ix->site_dir = fcntl(s->dir, F_DUPFD_CLOEXEC, 3);
-	if (ix->site_dir == -1 || index_ingest(s, ix, e)) {
+	if (ix->site_dir == -1 || index_refresh(s, ix, e)) {
 		err_sys(e, DM_ENV, errno, "open %s", s->path);
 		fd_close(ix->site_dir);
 		index_env_close(ix);
@@ -105,7 +105,7 @@ struct index *index_open(struct site *s, struct err *e)
 	ix = find_open(s->index_path);
 	if (!ix)
 		ix = open_new(s, e);
-	else if (index_ingest(s, ix, e))
+	else if (index_refresh(s, ix, e))
 		ix = NULL;
 	else
 		ix->refs++;
@@ -352,4 +352,27 @@ int index_ordinals(struct index *ix, uint64_t *out, struct err *e)
 int index_generation(struct index *ix, uint64_t *out, struct err *e)
 {
 	return read_meta(ix, "generation", out, e);
+}
+
+int index_doomed_list(struct index *ix, uint64_t *out, struct err *e)
+{
+	MDB_txn *t;
+	int rc;
+
+	*out = 0;
+	if (index_read_begin(ix, &t, e))
+		return -1;
+	rc = index_meta_get(ix, t, "doomed", out);
+	index_read_end(ix, t);
+	return rc && rc != MDB_NOTFOUND ? index_failed(ix, rc, "doomed", e) : 0;
+}
+
+static int put_doomed(struct index *ix, MDB_txn *t, void *arg)
+{
+	return index_meta_put(ix, t, "doomed", *(uint64_t *)arg);
+}
+
+int index_doomed_note(struct index *ix, uint64_t list, struct err *e)
+{
+	return index_write(ix, put_doomed, &list, "note", e);
 }

@@ -65,6 +65,9 @@ int index_ordinals(struct index *ix, uint64_t *out, struct err *e);
 /* A random number made when the index was built: a doomed list made under
  * another generation is void. */
 int index_generation(struct index *ix, uint64_t *out, struct err *e);
+/* The doomed list that was applied last, 0 none. */
+int index_doomed_list(struct index *ix, uint64_t *out, struct err *e);
+int index_doomed_note(struct index *ix, uint64_t list, struct err *e);
 /* Mark or unmark; unknown ids are passed over. */
 int index_doom(struct index *ix, const struct id *v, size_t n, bool on, struct err *e);
 /* Take records out; an entry that points into another pack than `pack' stays
@@ -78,6 +81,9 @@ int index_drop_packs(struct index *ix, const uint32_t *ordinal, size_t n, struct
 /* Make what was committed last durable too: before a file goes that only an
  * older index needs. */
 int index_settle(struct index *ix, struct err *e);
+/* Take in the packs that the index lacks; in an object store also forget those
+ * that another machine has removed, and hide what it has doomed (doomed.h). */
+int index_refresh(struct site *s, struct index *ix, struct err *e);
 /* Make a new index from the packs, in place of what there is. */
 int index_remake(struct site *s, struct err *e);
 /* Who takes packs in holds this shared, who removes or rebuilds, alone: fd to

@@ -1,4 +1,4 @@
-/* Filling the index from packs: those it lacks, or all of them. */
+/* Making the index anew from all packs. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,79 +15,6 @@
 #include "base/fdio.h"
 #include "repo/index_priv.h"
 #include "repo/pack_format.h"
-
-/* A pack's records; 0; 1 it is gone or no pack of ours: left to verify; -1. */
-static int read_pack(struct site *s, const uint8_t id[PACK_ID], struct pack_entry **v, struct index_new *p,
-    struct err *e)
-{
-	struct err why = { 0 };
-	bool damaged;
-	int fd = pack_open(s, id, &why), r = -1;
-
-	*v = NULL;
-	if (fd != -1)
-		r = pack_read(s, fd, id, v, &p->n, &p->size, &damaged, &why);
-	fd_close(fd);
-	memcpy(p->id, id, PACK_ID);
-	p->v = *v;
-	if (!r)
-		return 0;
-	if (why.code == DM_NO || why.code == DM_BAD)
-		return 1;
-	*e = why;
-	return -1;
-}
-
-/* Take in these packs.  The lock keeps prune from removing one of them between
- * our look at it and what we make of that. */
-static int ingest(struct site *s, struct index *ix, const struct pack_name *name, size_t n, struct err *e)
-{
-	struct pack_entry *v;
-	struct index_new p;
-	int r = 0, fd = index_lock(s, LOCK_SHARED, e);
-
-	if (fd == -1)
-		return -1;
-	r = pack_sync_names(s, name, n, e);
-	for (size_t i = 0; !r && i < n; i++) {
-		r = read_pack(s, name[i].id, &v, &p, e);
-		if (!r)
-			r = index_add(ix, &p, 1, false, e);
-		else if (r > 0)
-			r = 0;
-		free(v);
-	}
-	fd_close(fd);
-	return r;
-}
-
-int index_ingest(struct site *s, struct index *ix, struct err *e)
-{
-	struct pack_name *name;
-	MDB_txn *t;
-	size_t n, lacking = 0;
-	bool known;
-	int r = 0, rc = 0;
-
-	if (pack_list(s, &name, &n, e))
-		return -1;
-	if (index_read_begin(ix, &t, e)) {
-		free(name);
-		return -1;
-	}
-	for (size_t i = 0; !rc && i < n; i++) {
-		rc = index_knows_pack(ix, t, name[i].id, &known);
-		if (!known)
-			name[lacking++] = name[i];
-	}
-	index_read_end(ix, t);
-	if (rc)
-		r = index_failed(ix, rc, "look-up of a pack", e);
-	if (!r && lacking)
-		r = ingest(s, ix, name, lacking, e);
-	free(name);
-	return r;
-}
 
 /* Rows of a rebuild, in an unlinked file that is mapped: they may be many. */
 struct row {
@@ -121,71 +48,59 @@ static int spill(struct build *b, const struct pack_entry *v, size_t n, struct e
 	return r;
 }
 
-struct aged {
-	struct pack_name name;
-	struct timespec made;
-};
-
 static int by_age(const void *a, const void *b)
 {
-	const struct aged *x = a, *y = b;
+	const struct pack_name *x = a, *y = b;
 
-	if (x->made.tv_sec != y->made.tv_sec)
-		return x->made.tv_sec > y->made.tv_sec ? -1 : 1;
-	if (x->made.tv_nsec != y->made.tv_nsec)
-		return x->made.tv_nsec > y->made.tv_nsec ? -1 : 1;
-	return memcmp(x->name.id, y->name.id, PACK_ID);
+	if (x->modified != y->modified)
+		return x->modified > y->modified ? -1 : 1;
+	return memcmp(x->id, y->id, PACK_ID);
 }
 
 /* The newest first: of two copies of a record the older one may be damaged,
  * and the other what was stored in its place. */
 static void sort_by_age(struct site *s, struct pack_name *name, size_t n)
 {
-	struct aged *v = x_array(n + 1, sizeof *v);
 	char path[PACK_NAME_LEN];
 	struct stat st;
 
-	for (size_t i = 0; i < n; i++) {
-		v[i].name = name[i];
+	for (size_t i = 0; !s->objects && i < n; i++) {
 		pack_path(name[i].id, path);
 		if (fstatat(s->dir, path, &st, 0) == 0)
-			v[i].made = st.st_mtim;
+			name[i].modified = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 	}
 	if (n)
-		qsort(v, n, sizeof *v, by_age);
-	for (size_t i = 0; i < n; i++)
-		name[i] = v[i].name;
-	free(v);
+		qsort(name, n, sizeof *name, by_age);
+}
+
+static int take_table(const struct pack_table *t, void *arg, struct err *e)
+{
+	struct build *b = arg;
+	struct index_pack *p = &b->pack[b->packs];
+
+	if (!t->v)
+		return 0;
+	*p = (struct index_pack){ .ordinal = (uint32_t)b->packs, .size = t->size, .records = (uint32_t)t->n };
+	memcpy(p->id, t->id, PACK_ID);
+	if (spill(b, t->v, t->n, e))
+		return -1;
+	b->packs++;
+	return 0;
 }
 
 static int collect(struct site *s, struct build *b, struct err *e)
 {
 	struct pack_name *name;
-	struct pack_entry *v;
-	struct index_new p;
 	size_t n;
-	int r = 0;
+	int r;
 
 	if (pack_list(s, &name, &n, e))
 		return -1;
 	sort_by_age(s, name, n);
 	b->pack = x_array(n + 1, sizeof *b->pack);
-	r = pack_sync_names(s, name, n, e);
-	for (size_t i = 0; i < n && r >= 0; i++) {
-		r = read_pack(s, name[i].id, &v, &p, e);
-		if (r) {
-			free(v);
-			continue;
-		}
-		b->pack[b->packs] = (struct index_pack){
-			.ordinal = (uint32_t)b->packs, .size = p.size, .records = (uint32_t)p.n };
-		memcpy(b->pack[b->packs].id, p.id, PACK_ID);
-		r = spill(b, v, p.n, e);
-		b->packs++;
-		free(v);
-	}
+	r = pack_sync_names(s, name, n, e) ? -1 : tables_read(s, name, n, take_table, b, e);
 	free(name);
-	return r < 0 ? -1 : 0;
+	return r;
 }
 
 /* By id, the shallowest first; among equals the order of packs decides, so

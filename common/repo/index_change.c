@@ -18,7 +18,16 @@ struct add {
 	struct addition *v;	/* sorted by id */
 	size_t n, from, to;	/* this transaction's share of v */
 	bool replace;
+	const uint32_t *gone;	/* packs that are no longer there, ascending */
+	size_t ngone;
 };
+
+static int by_ordinal(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
 
 static int by_id(const void *a, const void *b)
 {
@@ -70,7 +79,12 @@ static bool better(const struct pack_entry *en, const struct index_entry *old, b
 	return en->depth < old->depth || (en->depth == old->depth && (replace || old->doomed));
 }
 
-static int put_entry(struct index *ix, MDB_txn *t, const struct pack_entry *en, uint32_t pack, bool replace,
+static bool is_gone(const struct add *a, uint32_t pack)
+{
+	return a->ngone && bsearch(&pack, a->gone, a->ngone, sizeof *a->gone, by_ordinal);
+}
+
+static int put_entry(struct index *ix, MDB_txn *t, const struct add *a, const struct pack_entry *en, uint32_t pack,
     uint64_t *next)
 {
 	struct index_entry old, new = {
@@ -86,11 +100,11 @@ static int put_entry(struct index *ix, MDB_txn *t, const struct pack_entry *en, 
 	} else {
 		if (rc || (rc = index_value_decode(&v, &old)))
 			return rc;
-		if (!better(en, &old, replace))
+		if (!is_gone(a, old.pack) && !better(en, &old, a->replace))
 			return 0;
 		new.ordinal = old.ordinal;
 		/* Moving a record does not save it from prune. */
-		new.doomed = replace && old.doomed;
+		new.doomed = (a->replace || is_gone(a, old.pack)) && old.doomed;
 	}
 	index_value_encode(&new, val);
 	v = (MDB_val){ INDEX_VALUE, val };
@@ -108,7 +122,7 @@ static int add_some(struct index *ix, MDB_txn *t, void *arg)
 	if (!rc)
 		rc = index_meta_get(ix, t, "ordinals", &next);
 	for (size_t i = a->from; !rc && i < a->to; i++)
-		rc = put_entry(ix, t, a->v[i].en, a->ordinal[a->v[i].which], a->replace, &next);
+		rc = put_entry(ix, t, a, a->v[i].en, a->ordinal[a->v[i].which], &next);
 	if (!rc)
 		rc = index_meta_put(ix, t, "ordinals", next);
 	if (a->to == a->n)
@@ -126,7 +140,8 @@ static int find_known(struct index *ix, struct add *a, struct err *e)
 	if (index_read_begin(ix, &t, e))
 		return -1;
 	for (size_t i = 0; !rc && i < a->npacks; i++) {
-		rc = index_knows_pack(ix, t, a->pack[i].id, &a->skip[i]);
+		if (!a->ngone)
+			rc = index_knows_pack(ix, t, a->pack[i].id, &a->skip[i]);
 		if (!a->skip[i])
 			a->n += a->pack[i].n;
 	}
@@ -134,30 +149,43 @@ static int find_known(struct index *ix, struct add *a, struct err *e)
 	return rc ? index_failed(ix, rc, "look-up of a pack", e) : 0;
 }
 
-int index_add(struct index *ix, const struct index_new *pack, size_t npacks, bool replace, struct err *e)
+static int add_all(struct index *ix, struct add *a, struct err *e)
 {
-	struct add a = { .pack = pack, .npacks = npacks, .replace = replace };
 	size_t k = 0;
 	int r = -1;
 
-	a.skip = x_array(npacks + 1, sizeof *a.skip);
-	a.ordinal = x_array(npacks + 1, sizeof *a.ordinal);
-	if (find_known(ix, &a, e) || !(a.v = x_try(a.n + 1, sizeof *a.v, e)))
+	a->skip = x_array(a->npacks + 1, sizeof *a->skip);
+	a->ordinal = x_array(a->npacks + 1, sizeof *a->ordinal);
+	if (find_known(ix, a, e) || !(a->v = x_try(a->n + 1, sizeof *a->v, e)))
 		goto out;
-	for (size_t i = 0; i < npacks; i++)
-		for (size_t j = 0; !a.skip[i] && j < pack[i].n; j++)
-			a.v[k++] = (struct addition){ &pack[i].v[j], (uint32_t)i };
-	qsort(a.v, a.n, sizeof *a.v, by_id);
+	for (size_t i = 0; i < a->npacks; i++)
+		for (size_t j = 0; !a->skip[i] && j < a->pack[i].n; j++)
+			a->v[k++] = (struct addition){ &a->pack[i].v[j], (uint32_t)i };
+	qsort(a->v, a->n, sizeof *a->v, by_id);
 	do {
-		a.to = min64(a.n, a.from + INDEX_BATCH);
-		r = index_write(ix, add_some, &a, "add", e);
-		a.from = a.to;
-	} while (!r && a.to < a.n);
+		a->to = min64(a->n, a->from + INDEX_BATCH);
+		r = index_write(ix, add_some, a, "add", e);
+		a->from = a->to;
+	} while (!r && a->to < a->n);
 out:
-	free(a.v);
-	free(a.ordinal);
-	free(a.skip);
+	free(a->v);
+	free(a->ordinal);
+	free(a->skip);
 	return r;
+}
+
+int index_add(struct index *ix, const struct index_new *pack, size_t npacks, bool replace, struct err *e)
+{
+	struct add a = { .pack = pack, .npacks = npacks, .replace = replace };
+
+	return add_all(ix, &a, e);
+}
+
+int index_regain(struct index *ix, const struct index_new *pack, const uint32_t *gone, size_t ngone, struct err *e)
+{
+	struct add a = { .pack = pack, .npacks = 1, .gone = gone, .ngone = ngone };
+
+	return add_all(ix, &a, e);
 }
 
 struct marks {
@@ -231,13 +259,6 @@ struct drop {
 	uint32_t *v;		/* ascending */
 	size_t n;
 };
-
-static int by_ordinal(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
 
 static int drop_name(struct index *ix, MDB_txn *t, uint32_t ordinal)
 {

@@ -57,8 +57,20 @@ int index_meta_put(struct index *ix, MDB_txn *t, const char *key, uint64_t v);
 /* Does the index hold all of this pack?  LMDB result, *known. */
 int index_knows_pack(struct index *ix, MDB_txn *t, const uint8_t id[PACK_ID], bool *known);
 
-/* Add the packs on disk that the index lacks. */
-int index_ingest(struct site *s, struct index *ix, struct err *e);
+/* The tables of packs, one after another in the order of the names; several
+ * are read at a time from an object store.  v NULL: the pack is gone or none of
+ * ours, which is left to verify.  An answer of each other than 0 ends it. */
+struct pack_table {
+	uint8_t id[PACK_ID];
+	uint64_t size;
+	struct pack_entry *v;
+	size_t n;
+};
+int tables_read(struct site *s, const struct pack_name *name, size_t n,
+    int (*each)(const struct pack_table *t, void *arg, struct err *e), void *arg, struct err *e);
+/* Take in a pack, known or not, while `gone' (ascending ordinals) are no longer
+ * there: what points into one of those is pointed here. */
+int index_regain(struct index *ix, const struct index_new *pack, const uint32_t *gone, size_t ngone, struct err *e);
 /* Make a new environment from the packs and put it in place of the old. */
 int index_rebuild(struct site *s, struct err *e);
 

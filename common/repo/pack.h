@@ -79,7 +79,8 @@ int pack_write(struct pack_out *p, uint32_t off, struct iovec *iov, int n, struc
 int pack_append(struct pack_out *p, const uint8_t *rec, size_t len, struct err *e);
 /* Table and trailer. */
 int pack_seal(struct site *s, struct pack_out *p, struct err *e);
-int pack_sync(struct pack_out *p, struct err *e);
+/* Durable; in an object store it has its name with that. */
+int pack_sync(struct site *s, struct pack_out *p, struct err *e);
 /* Give it its name; durable only after pack_sync_dirs. */
 int pack_publish(struct site *s, struct pack_out *p, struct err *e);
 int pack_sync_dirs(struct site *s, struct pack_out *const *p, size_t n, struct err *e);
@@ -88,19 +89,31 @@ void pack_out_free(struct site *s, struct pack_out *p);
 /* Remove what writers that died left under temporary names. */
 int pack_clean(struct site *s, struct err *e);
 
-/* Open a published pack for reading: fd, or -1 (DM_NO: it is gone). */
-int pack_open(struct site *s, const uint8_t id[PACK_ID], struct err *e);
+/* A published pack, open for reading; in an object store it turns out only with
+ * the first read whether it is there.  size: of the pack, 0 when it is not
+ * known.  NULL: DM_NO it is gone.  Reads may come from several threads. */
+struct pack_in;
+struct pack_in *pack_open(struct site *s, const uint8_t id[PACK_ID], uint64_t size, struct err *e);
+struct pack_in *pack_open_fd(struct site *s, int fd, const uint8_t id[PACK_ID]);	/* takes fd over */
+void pack_close(struct pack_in *p);		/* NULL is harmless */
+int pack_size(struct pack_in *p, uint64_t *size, struct err *e);
+/* len bytes at off: 0; DM_NO it is gone; DM_BAD it is shorter. */
+int pack_pread(struct pack_in *p, void *to, size_t len, uint64_t off, struct err *e);
 /* Its records, from the table, or, when the table is damaged, from the
  * records themselves (*damaged is set and what fails its check is left out).
  * *v is the caller's. */
-int pack_read(struct site *s, int fd, const uint8_t id[PACK_ID], struct pack_entry **v, size_t *n,
+int pack_read(struct site *s, struct pack_in *in, const uint8_t id[PACK_ID], struct pack_entry **v, size_t *n,
     uint64_t *size, bool *damaged, struct err *e);
 /* One whole record into buf (en->len bytes), its check verified: 0; DM_BAD. */
-int pack_record(int fd, const struct pack_entry *en, uint8_t *buf, struct record *r, struct err *e);
-/* Remove a pack's file; the directory is not synced.  Gone already is fine. */
+int pack_record(struct pack_in *in, const struct pack_entry *en, uint8_t *buf, struct record *r, struct err *e);
+/* Remove a pack; a directory is not synced.  Gone already is fine. */
 int pack_unlink(struct site *s, const uint8_t id[PACK_ID], struct err *e);
 
-struct pack_name { uint8_t id[PACK_ID]; };
+struct pack_name {
+	uint8_t id[PACK_ID];	/* first: sorted by it */
+	uint64_t size;		/* in an object store only */
+	int64_t modified;	/* so too, ns by its clock */
+};
 /* Every published pack; sorted.  *v is the caller's. */
 int pack_list(struct site *s, struct pack_name **v, size_t *n, struct err *e);
 /* Make the names of these packs durable: their writer may not have come to it

@@ -1,26 +1,25 @@
 #include "repo/pack_cache.h"
 
 #include "base/bytes.h"
-#include "base/fdio.h"
 
 void pack_cache_init(struct pack_cache *c)
 {
 	pthread_mutex_init(&c->lock, NULL);
 	for (unsigned i = 0; i < PACK_CACHE; i++)
-		c->slot[i].fd = -1;
+		c->slot[i].in = NULL;
 }
 
 void pack_cache_free(struct pack_cache *c)
 {
 	for (unsigned i = 0; i < PACK_CACHE; i++)
-		fd_close(c->slot[i].fd);
+		pack_close(c->slot[i].in);
 	pthread_mutex_destroy(&c->lock);
 }
 
 static struct cached_pack *find(struct pack_cache *c, uint32_t ordinal)
 {
 	for (unsigned i = 0; i < PACK_CACHE; i++)
-		if (c->slot[i].fd != -1 && c->slot[i].ordinal == ordinal)
+		if (c->slot[i].in && c->slot[i].ordinal == ordinal)
 			return &c->slot[i];
 	return NULL;
 }
@@ -33,7 +32,7 @@ static struct cached_pack *victim(struct pack_cache *c)
 	for (unsigned i = 0; i < PACK_CACHE; i++) {
 		struct cached_pack *p = &c->slot[i];
 
-		if (p->fd == -1)
+		if (!p->in)
 			return p;
 		if (!p->refs && (!best || p->used < best->used))
 			best = p;
@@ -41,23 +40,24 @@ static struct cached_pack *victim(struct pack_cache *c)
 	return best;
 }
 
-static int use(struct pack_cache *c, struct cached_pack *p)
+static struct pack_in *use(struct pack_cache *c, struct cached_pack *p)
 {
 	p->refs++;
 	p->used = ++c->clock;
-	return p->fd;
+	return p->in;
 }
 
-int pack_cache_get(struct pack_cache *c, struct site *s, struct index *ix, uint32_t ordinal, struct err *e)
+struct pack_in *pack_cache_get(struct pack_cache *c, struct site *s, struct index *ix, uint32_t ordinal, struct err *e)
 {
 	struct cached_pack *p;
 	struct index_pack ip;
-	int fd = -1, r;
+	struct pack_in *in = NULL;
+	int r;
 
 	pthread_mutex_lock(&c->lock);
 	p = find(c, ordinal);
 	if (p) {
-		fd = use(c, p);
+		in = use(c, p);
 		goto out;
 	}
 	r = index_pack(ix, ordinal, &ip, e);
@@ -65,27 +65,27 @@ int pack_cache_get(struct pack_cache *c, struct site *s, struct index *ix, uint3
 		err_set(e, DM_NO, "a pack is gone");
 	if (r <= 0)
 		goto out;
-	fd = pack_open(s, ip.id, e);
-	p = fd == -1 ? NULL : victim(c);
+	in = pack_open(s, ip.id, ip.size, e);
+	p = in ? victim(c) : NULL;
 	if (p) {
-		fd_close(p->fd);
-		*p = (struct cached_pack){ .fd = fd, .ordinal = ordinal };
+		pack_close(p->in);
+		*p = (struct cached_pack){ .in = in, .ordinal = ordinal };
 		use(c, p);
 	}
 out:
 	pthread_mutex_unlock(&c->lock);
-	return fd;
+	return in;
 }
 
-void pack_cache_put(struct pack_cache *c, int fd)
+void pack_cache_put(struct pack_cache *c, struct pack_in *in)
 {
 	pthread_mutex_lock(&c->lock);
 	for (unsigned i = 0; i < PACK_CACHE; i++)
-		if (c->slot[i].fd == fd) {
+		if (in && c->slot[i].in == in) {
 			c->slot[i].refs--;
-			fd = -1;
+			in = NULL;
 			break;
 		}
 	pthread_mutex_unlock(&c->lock);
-	fd_close(fd);	/* one that found no slot */
+	pack_close(in);	/* one that found no slot */
 }

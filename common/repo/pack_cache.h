@@ -1,4 +1,4 @@
-/* Open packs, for reading: a bounded number of descriptors. */
+/* Open packs, for reading: a bounded number of them. */
 #ifndef DM_REPO_PACK_CACHE_H
 #define DM_REPO_PACK_CACHE_H
 
@@ -12,7 +12,7 @@ struct pack_cache {
 	pthread_mutex_t lock;
 	uint64_t clock;
 	struct cached_pack {
-		int fd;			/* -1: empty */
+		struct pack_in *in;	/* NULL: empty */
 		uint32_t ordinal;
 		unsigned refs;
 		uint64_t used;
@@ -20,9 +20,9 @@ struct pack_cache {
 };
 void pack_cache_init(struct pack_cache *c);
 void pack_cache_free(struct pack_cache *c);
-/* A descriptor to pread from, given back with pack_cache_put; -1: DM_NO when
+/* A pack to read from, given back with pack_cache_put; NULL: DM_NO when
  * the pack is gone from the index or the disk. */
-int pack_cache_get(struct pack_cache *c, struct site *s, struct index *ix, uint32_t ordinal, struct err *e);
-void pack_cache_put(struct pack_cache *c, int fd);
+struct pack_in *pack_cache_get(struct pack_cache *c, struct site *s, struct index *ix, uint32_t ordinal, struct err *e);
+void pack_cache_put(struct pack_cache *c, struct pack_in *in);
 
 #endif

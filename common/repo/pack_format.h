@@ -2,6 +2,7 @@
 #ifndef DM_REPO_PACK_FORMAT_H
 #define DM_REPO_PACK_FORMAT_H
 
+#include "base/bytes.h"
 #include "repo/pack.h"
 
 #define PACK_NAME_LEN 64	/* "packs/xx/<32 digits>.pack" and room */
@@ -24,6 +25,10 @@ void pack_trailer_encode(const uint8_t id[PACK_ID], const struct pack_trailer *t
 int pack_trailer_decode(const uint8_t p[PACK_TRAILER], const uint8_t id[PACK_ID], uint64_t size,
     struct pack_trailer *t, struct err *e);
 bool pack_trailer_intact(const uint8_t p[PACK_TRAILER], const uint8_t *table, size_t len);
+
+/* Its first bytes and length; of an object also the last ones, as far as they
+ * come with one request. */
+int pack_ends(struct pack_in *p, uint8_t head[PACK_HEADER], struct buf *tail, uint64_t *size, struct err *e);
 
 void pack_path(const uint8_t id[PACK_ID], char out[PACK_NAME_LEN]);	/* relative to the site */
 void pack_tmp_path(const uint8_t id[PACK_ID], char out[PACK_NAME_LEN]);

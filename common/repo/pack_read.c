@@ -4,48 +4,39 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/fdio.h"
+#include "repo/blocks.h"
 #include "repo/pack_format.h"
-
-int pack_open(struct site *s, const uint8_t id[PACK_ID], struct err *e)
-{
-	char name[PACK_NAME_LEN];
-	int fd;
-
-	pack_path(id, name);
-	fd = openat(s->dir, name, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return err_sys(e, errno == ENOENT ? DM_NO : DM_ENV, errno, "open %s/%s", s->path, name);
-	return fd;
-}
 
 int pack_unlink(struct site *s, const uint8_t id[PACK_ID], struct err *e)
 {
 	char name[PACK_NAME_LEN];
 
+	if (s->objects)
+		return object_remove(s->objects, pack_object(id, name), e);
 	pack_path(id, name);
 	if (unlinkat(s->dir, name, 0) && errno != ENOENT)
 		return err_sys(e, DM_ENV, errno, "remove %s/%s", s->path, name);
 	return 0;
 }
 
-static int read_at(int fd, void *p, size_t len, uint64_t off, struct err *e)
+/* len bytes at off: of the tail that is here, else read. */
+static int read_end(struct pack_in *in, const struct buf *tail, uint64_t size, void *p, size_t len, uint64_t off,
+    struct err *e)
 {
-	ssize_t n = fd_pread_full(fd, p, len, off);
+	uint64_t from = size - tail->len;
 
-	if (n < 0)
-		return err_sys(e, DM_ENV, errno, "read a pack at %llu", (unsigned long long)off);
-	if ((size_t)n < len)
-		return err_set(e, DM_BAD, "it is cut short");
+	if (!tail->len || off < from || off + len > size)
+		return pack_pread(in, p, len, off, e);
+	memcpy(p, tail->p + (off - from), len);
 	return 0;
 }
 
-static int read_table(int fd, const uint8_t id[PACK_ID], uint64_t size, struct pack_entry **v, size_t *n,
-    struct err *e)
+static int read_table(struct pack_in *in, const struct buf *end, const uint8_t id[PACK_ID], uint64_t size,
+    struct pack_entry **v, size_t *n, struct err *e)
 {
 	struct pack_trailer t;
 	uint8_t tail[PACK_TRAILER], *buf;
@@ -53,14 +44,14 @@ static int read_table(int fd, const uint8_t id[PACK_ID], uint64_t size, struct p
 
 	if (size < PACK_HEADER + PACK_TRAILER)
 		return err_set(e, DM_BAD, "it is cut short");
-	if (read_at(fd, tail, sizeof tail, size - PACK_TRAILER, e) ||
+	if (read_end(in, end, size, tail, sizeof tail, size - PACK_TRAILER, e) ||
 	    pack_trailer_decode(tail, id, size, &t, e))
 		return -1;
 	len = (size_t)t.records * PACK_ENTRY;
 	buf = x_try(len + 1, 1, e);
 	*v = x_try(t.records + 1, sizeof **v, e);
 	*n = t.records;
-	if (!buf || !*v || read_at(fd, buf, len, t.table, e))
+	if (!buf || !*v || read_end(in, end, size, buf, len, t.table, e))
 		goto fail;
 	if (!pack_trailer_intact(tail, buf, len)) {
 		err_set(e, DM_BAD, "its table is damaged");
@@ -79,14 +70,14 @@ fail:
 }
 
 /* One record at off: 1 and *en; 0 nothing believable lies there; -1. */
-static int scan_one(int fd, uint64_t off, uint64_t size, uint8_t *buf, struct pack_entry *en, struct err *e)
+static int scan_one(struct pack_in *in, uint64_t off, uint64_t size, uint8_t *buf, struct pack_entry *en, struct err *e)
 {
 	struct record r;
 	struct err bad = { 0 };
 
 	if (size - off < RECORD_HEADER)
 		return 0;
-	if (read_at(fd, buf, RECORD_HEADER, off, e))
+	if (pack_pread(in, buf, RECORD_HEADER, off, e))
 		return -1;
 	if (record_decode(buf, &r, &bad) || r.stored > size - off - RECORD_HEADER)
 		return 0;
@@ -94,12 +85,12 @@ static int scan_one(int fd, uint64_t off, uint64_t size, uint8_t *buf, struct pa
 		.id = r.id, .off = (uint32_t)off, .len = RECORD_HEADER + r.stored, .plain = r.plain,
 		.type = r.type, .codec = r.codec, .depth = r.depth, .tier = r.tier,
 	};
-	return read_at(fd, buf + RECORD_HEADER, r.stored, off + RECORD_HEADER, e) ? -1 : 1;
+	return pack_pread(in, buf + RECORD_HEADER, r.stored, off + RECORD_HEADER, e) ? -1 : 1;
 }
 
 /* Walk the records themselves.  A damaged header ends the walk: where the next
  * record starts is not known then. */
-static int scan(int fd, uint64_t size, struct pack_entry **v, size_t *n, struct err *e)
+static int scan(struct pack_in *in, uint64_t size, struct pack_entry **v, size_t *n, struct err *e)
 {
 	uint8_t *buf = x_try(RECORD_HEADER + RECORD_BODY_MAX, 1, e);
 	struct pack_entry en;
@@ -109,7 +100,7 @@ static int scan(int fd, uint64_t size, struct pack_entry **v, size_t *n, struct 
 	*v = NULL;
 	*n = 0;
 	for (uint64_t off = PACK_HEADER; r > 0 && off < size; off += en.len) {
-		r = scan_one(fd, off, size, buf, &en, e);
+		r = scan_one(in, off, size, buf, &en, e);
 		if (r <= 0 || !record_intact(buf, buf + RECORD_HEADER, en.len - RECORD_HEADER))
 			continue;
 		if (*n == cap) {
@@ -126,34 +117,39 @@ static int scan(int fd, uint64_t size, struct pack_entry **v, size_t *n, struct 
 	return -1;
 }
 
-int pack_read(struct site *s, int fd, const uint8_t id[PACK_ID], struct pack_entry **v, size_t *n,
+int pack_read(struct site *s, struct pack_in *in, const uint8_t id[PACK_ID], struct pack_entry **v, size_t *n,
     uint64_t *size, bool *damaged, struct err *e)
 {
 	uint8_t head[PACK_HEADER];
+	struct buf tail = { 0 };
 	struct err bad = { 0 };
-	struct stat st;
+	int r = -1;
 
 	*damaged = false;
-	if (fstat(fd, &st))
-		return err_sys(e, DM_ENV, errno, "stat of a pack");
-	*size = (uint64_t)st.st_size;
-	if (*size > PACK_MAX)
-		return err_set(e, DM_BAD, "it is too long to be a pack");
-	if (read_at(fd, head, sizeof head, 0, e) || pack_header_decode(s, id, head, e))
-		return -1;
-	if (!read_table(fd, id, *size, v, n, &bad))
-		return 0;
-	if (bad.code != DM_BAD) {
-		*e = bad;
-		return -1;
+	*v = NULL;
+	if (pack_ends(in, head, &tail, size, e))
+		goto out;
+	if (*size > PACK_MAX) {
+		err_set(e, DM_BAD, "it is too long to be a pack");
+		goto out;
 	}
-	*damaged = true;
-	return scan(fd, *size, v, n, e);
+	if (pack_header_decode(s, id, head, e))
+		goto out;
+	r = read_table(in, &tail, id, *size, v, n, &bad);
+	if (r && bad.code != DM_BAD) {
+		*e = bad;
+	} else if (r) {
+		*damaged = true;
+		r = scan(in, *size, v, n, e);
+	}
+out:
+	buf_free(&tail);
+	return r;
 }
 
-int pack_record(int fd, const struct pack_entry *en, uint8_t *buf, struct record *r, struct err *e)
+int pack_record(struct pack_in *in, const struct pack_entry *en, uint8_t *buf, struct record *r, struct err *e)
 {
-	if (read_at(fd, buf, en->len, en->off, e) || record_decode(buf, r, e))
+	if (pack_pread(in, buf, en->len, en->off, e) || record_decode(buf, r, e))
 		return -1;
 	if (r->stored != en->len - RECORD_HEADER || !id_equal(&r->id, &en->id) ||
 	    !record_intact(buf, buf + RECORD_HEADER, r->stored))
@@ -195,13 +191,52 @@ static int list_one(int packs, const char *sub, struct names *x)
 			x->cap = x->cap ? x->cap * 2 : 64;
 			x->v = x_grow(x->v, x->cap, sizeof *x->v);
 		}
+		x->v[x->n] = (struct pack_name){ .size = 0 };
 		memcpy(x->v[x->n++].id, id, PACK_ID);
 	}
 	closedir(d);
 	return 0;
 }
 
-int pack_list(struct site *s, struct pack_name **v, size_t *n, struct err *e)
+/* "packs/<digits>.pack" */
+static int list_object(const struct object_row *row, void *arg)
+{
+	struct names *x = arg;
+	const char *name = row->name + strlen("packs/");
+	char hex[2 * PACK_ID + 1];
+	uint8_t id[PACK_ID];
+
+	if (strlen(name) != 2 * PACK_ID + 5 || strcmp(name + 2 * PACK_ID, ".pack"))
+		return 0;
+	memcpy(hex, name, 2 * PACK_ID);
+	hex[2 * PACK_ID] = 0;
+	if (hex_get(hex, id, PACK_ID))
+		return 0;
+	if (x->n == x->cap) {
+		x->cap = x->cap ? x->cap * 2 : 64;
+		x->v = x_grow(x->v, x->cap, sizeof *x->v);
+	}
+	x->v[x->n] = (struct pack_name){ .size = row->size, .modified = row->modified };
+	memcpy(x->v[x->n++].id, id, PACK_ID);
+	return 0;
+}
+
+static int list_objects(struct site *s, struct pack_name **v, size_t *n, struct err *e)
+{
+	struct names x = { 0 };
+
+	if (object_list(s->objects, "packs/", list_object, &x, NULL, e)) {
+		free(x.v);
+		return -1;
+	}
+	if (x.n)
+		qsort(x.v, x.n, sizeof *x.v, by_id);
+	*v = x.v;
+	*n = x.n;
+	return 0;
+}
+
+static int list_files(struct site *s, struct pack_name **v, size_t *n, struct err *e)
 {
 	int fd = openat(s->dir, "chunks/packs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd == -1 ? NULL : fdopendir(fd);
@@ -228,4 +263,9 @@ int pack_list(struct site *s, struct pack_name **v, size_t *n, struct err *e)
 	*v = x.v;
 	*n = x.n;
 	return 0;
+}
+
+int pack_list(struct site *s, struct pack_name **v, size_t *n, struct err *e)
+{
+	return s->objects ? list_objects(s, v, n, e) : list_files(s, v, n, e);
 }

@@ -14,6 +14,7 @@
 #include "repo/dead.h"
 #include "repo/prune_priv.h"
 #include "repo/session.h"
+#include "repo/session_store.h"
 
 #define RESERVE_FREE MIB(64)	/* with less room than this the reserve is given up */
 #define RESERVE_SIZE MIB(4)
@@ -210,23 +211,64 @@ static int collect(struct prune *p, struct err *e)
 	return sweep_marked(p, false, true, e) ? -1 : prune_forget(p, e);
 }
 
-static int collect_locked(struct prune *p, struct err *e)
+static int collect_here(struct prune *p, struct err *e)
 {
-	int rc = -1, fd = openat(p->site->dir, "chunks/prune.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int rc = pack_clean(p->site, e);
+
+	if (rc == 0) {
+		p->st = store_open(p->site, STORE_READ, e);
+		rc = p->st ? collect(p, e) : -1;
+		store_close(p->st);
+	}
+	return rc;
+}
+
+/* One at a time: on this machine by a lock, among machines by turns. */
+static int begin_alone(struct prune *p, struct err *e)
+{
+	int rc, fd = openat(p->site->dir, "chunks/prune.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return err_sys(e, DM_ENV, errno, "%s/chunks/prune.lock", p->site->path);
 	rc = lock_try(fd, LOCK_EXCLUSIVE, e);
 	if (rc == 1)
 		rc = err_set(e, DM_NO, "another prune is running");
+	if (rc == 0 && p->site->objects && !(p->turn = lease_alone(p->site, "prune", e)))
+		rc = -1;
 	if (rc == 0)
-		rc = pack_clean(p->site, e);
-	if (rc == 0) {
-		p->st = store_open(p->site, STORE_READ, e);
-		rc = p->st ? collect(p, e) : -1;
-		store_close(p->st);
-	}
+		return fd;
 	fd_close(fd);
+	return -1;
+}
+
+static void end_alone(struct prune *p, int fd)
+{
+	lease_alone_free(p->turn);
+	p->turn = NULL;
+	fd_close(fd);
+}
+
+static int collect_locked(struct prune *p, struct err *e)
+{
+	int rc, fd = begin_alone(p, e);
+
+	if (fd < 0)
+		return -1;
+	rc = collect_here(p, e);
+	end_alone(p, fd);
+	return rc;
+}
+
+/* In an object store records too are dropped by one at a time. */
+static int run_store(struct prune *p, struct err *e)
+{
+	int rc, fd = begin_alone(p, e);
+
+	if (fd < 0)
+		return -1;
+	rc = drop_all(p, e) || abandon_old(p, e) || dead_clear(p->site, e) || collect_here(p, e) ||
+	    session_store_clean(p->site, e) ? -1 : 0;
+	end_alone(p, fd);
 	return rc;
 }
 
@@ -238,6 +280,8 @@ int prune_run(struct site *s, const struct prune_how *how, struct prune_report *
 	*r = (struct prune_report){ 0 };
 	if (how->dry_run)
 		return drop_all(&p, e) || abandon_old(&p, e) ? -1 : 0;
+	if (s->objects)
+		return run_store(&p, e);
 	reserve_release(&p);
 	rc = drop_all(&p, e) || abandon_old(&p, e) || dead_clear(s, e) || collect_locked(&p, e) ? -1 : 0;
 	reserve_restore(&p);

@@ -9,11 +9,11 @@
 #include "base/durable.h"
 #include "base/fdio.h"
 #include "content/jsontext.h"
+#include "repo/doomed.h"
 #include "repo/prune_priv.h"
 #include "repo/session.h"
 
 #define ROWS 4096u		/* of the index at a time */
-#define DOOMED "chunks/doomed"
 #define DOOMED_MAX (1u << 20)
 
 struct batch {
@@ -60,10 +60,21 @@ int prune_doom(struct prune *p, const struct mark *m, bool more, struct err *e)
 			rc = -1;
 	} while (rc == 0 && n);
 	free(b);
+	/* Other machines have an index of their own. */
+	if (rc == 0 && more && p->site->objects)
+		rc = doomed_publish(p->site, p->st->index, e);
 	return rc;
 }
 
 /* --- who is waited for -------------------------------------------------- */
+
+static bool is_complete(const struct session *se)
+{
+	for (size_t i = 0; i < se->ndisks; i++)
+		if (!se->disk[i].has_final)
+			return false;
+	return se->ndisks > 0;
+}
 
 static json_t *sessions_alive(struct prune *p, struct err *e)
 {
@@ -79,11 +90,18 @@ static json_t *sessions_alive(struct prune *p, struct err *e)
 	for (size_t i = 0; i < n; i++) {
 		if (alive[i])
 			json_array_append_new(names, json_string(v[i]->name));
+		/* Silent is not dead: it must not come back and commit, but
+		 * with what its state names. */
+		else if (!e->code && !is_complete(v[i]))
+			session_fence(p->site, v[i]->name, e);
 		session_close(v[i]);
 	}
 	free(v);
 	free(alive);
-	return names;
+	if (!e->code)
+		return names;
+	json_decref(names);
+	return NULL;
 }
 
 static bool has_name(const json_t *names, const json_t *name)
@@ -122,7 +140,7 @@ static int note(struct prune *p, json_t *names, struct err *e)
 	json_decref(o);
 	if (!text)
 		return err_set(e, DM_ENV, "out of memory");
-	rc = durable_replace(p->site->dir, DOOMED, text, strlen(text), e);
+	rc = durable_replace(p->site->dir, DOOMED_NOTE, text, strlen(text), e);
 	free(text);
 	return rc;
 }
@@ -131,7 +149,7 @@ static int note(struct prune *p, json_t *names, struct err *e)
  * still holds was noted. */
 static json_t *noted(struct prune *p, struct err *e)
 {
-	int fd = openat(p->site->dir, DOOMED, O_RDONLY | O_CLOEXEC);
+	int fd = openat(p->site->dir, DOOMED_NOTE, O_RDONLY | O_CLOEXEC);
 	json_t *o, *gen, *names = NULL;
 	char *text;
 	size_t len;
@@ -140,7 +158,7 @@ static json_t *noted(struct prune *p, struct err *e)
 		return NULL;
 	text = fd < 0 ? NULL : fd_slurp(fd, DOOMED_MAX, &len);
 	if (!text)
-		err_sys(e, DM_ENV, errno, "%s/" DOOMED, p->site->path);
+		err_sys(e, DM_ENV, errno, "%s/" DOOMED_NOTE, p->site->path);
 	fd_close(fd);
 	if (!text)
 		return NULL;
@@ -185,7 +203,7 @@ int prune_may_delete(struct prune *p, bool fresh, struct err *e)
 
 int prune_forget(struct prune *p, struct err *e)
 {
-	if (unlinkat(p->site->dir, DOOMED, 0) && errno != ENOENT)
-		return err_sys(e, DM_ENV, errno, "%s/" DOOMED, p->site->path);
+	if (unlinkat(p->site->dir, DOOMED_NOTE, 0) && errno != ENOENT)
+		return err_sys(e, DM_ENV, errno, "%s/" DOOMED_NOTE, p->site->path);
 	return 0;
 }

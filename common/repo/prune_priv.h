@@ -2,6 +2,7 @@
 #ifndef DM_REPO_PRUNE_PRIV_H
 #define DM_REPO_PRUNE_PRIV_H
 
+#include "repo/lease.h"
 #include "repo/mark.h"
 #include "repo/prune.h"
 
@@ -11,6 +12,7 @@ struct prune {
 	const struct prune_how *how;
 	struct prune_report *report;
 	bool gave_reserve;
+	struct lease *turn;	/* in an object store: ours among all machines */
 };
 
 /* prune_doom.c: the first phase. */

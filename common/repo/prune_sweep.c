@@ -143,6 +143,8 @@ static int unlink_gone(struct sweep *w, struct err *e)
 	for (size_t i = 0; i < w->ngone; i++) {
 		struct pack_use *u = use_of(w, w->gone[i]);
 
+		if (w->p->turn && lease_still(w->p->turn, e))
+			return -1;
 		if (pack_unlink(w->p->site, u->pack.id, e))
 			return -1;
 		dir[u->pack.id[0]] = true;
@@ -152,7 +154,7 @@ static int unlink_gone(struct sweep *w, struct err *e)
 	}
 	for (unsigned k = 0; k < 256; k++) {
 		snprintf(name, sizeof(name), "chunks/packs/%02x", k);
-		if (dir[k] && durable_dir(w->p->site->dir, name, e))
+		if (dir[k] && !w->p->site->objects && durable_dir(w->p->site->dir, name, e))
 			return -1;
 	}
 	return index_drop_packs(w->p->st->index, w->gone, w->ngone, e);
@@ -197,7 +199,7 @@ static int out_finish(struct sweep *w, struct err *e)
 
 	if (!o)
 		return remove_gone(w, e);
-	if (pack_seal(w->p->site, o, e) || pack_sync(o, e) || pack_publish(w->p->site, o, e) ||
+	if (pack_seal(w->p->site, o, e) || pack_sync(w->p->site, o, e) || pack_publish(w->p->site, o, e) ||
 	    pack_sync_dirs(w->p->site, &o, 1, e))
 		return -1;
 	new = (struct index_new){ .size = o->size, .v = o->v, .n = o->n };
@@ -229,7 +231,7 @@ static int by_off(const void *a, const void *b)
 }
 
 /* Copy what is needed.  1 done; 0 the pack is damaged and stays; -1. */
-static int copy_records(struct sweep *w, const struct pack_use *u, int fd,
+static int copy_records(struct sweep *w, const struct pack_use *u, struct pack_in *in,
     const struct pack_entry *v, size_t n, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -241,7 +243,7 @@ static int copy_records(struct sweep *w, const struct pack_use *u, int fd,
 			return -1;
 		if (rc == 0)
 			continue;
-		if (pack_record(fd, &v[i], w->buf, &r, &why)) {
+		if (pack_record(in, &v[i], w->buf, &r, &why)) {
 			*e = why.code == DM_BAD ? *e : why;
 			return why.code == DM_BAD ? 0 : -1;
 		}
@@ -259,19 +261,20 @@ static int copy_pack(struct sweep *w, const struct pack_use *u, struct err *e)
 	uint64_t size;
 	bool damaged;
 	size_t n;
-	int rc = -1, fd = pack_open(w->p->site, u->pack.id, &why);
+	struct pack_in *in = pack_open(w->p->site, u->pack.id, u->pack.size, &why);
+	int rc = -1;
 
-	if (fd >= 0 && pack_read(w->p->site, fd, u->pack.id, &v, &n, &size, &damaged, &why) == 0) {
+	if (in && pack_read(w->p->site, in, u->pack.id, &v, &n, &size, &damaged, &why) == 0) {
 		if (n)
 			qsort(v, n, sizeof(*v), by_off);
-		rc = damaged ? 0 : copy_records(w, u, fd, v, n, e);
+		rc = damaged ? 0 : copy_records(w, u, in, v, n, e);
 	} else if (why.code == DM_BAD || why.code == DM_NO) {
 		rc = 0;		/* verify tells what is lost with it */
 	} else {
 		*e = why;
 	}
 	free(v);
-	fd_close(fd);
+	pack_close(in);
 	return rc;
 }
 

@@ -15,7 +15,10 @@
 #include "base/fdio.h"
 #include "base/lock.h"
 #include "base/timefmt.h"
+#include "repo/files.h"
+#include "repo/lease.h"
 #include "repo/session_priv.h"
+#include "repo/session_store.h"
 #include "repo/crypt.h"
 #include "repo/session_text.h"
 
@@ -45,6 +48,7 @@ void session_close(struct session *se)
 		return;
 	for (size_t i = 0; i < se->ndisks; i++)
 		disk_clear(&se->disk[i]);
+	lease_free(se->lease, true);
 	fd_close(se->fd);
 	free(se->disk);
 	free(se->name);
@@ -83,20 +87,9 @@ struct session *session_read(struct site *s, const char *name, struct err *e)
 	char path[SESSION_PATH], *text;
 	struct session *se;
 	size_t len;
-	int fd = openat(s->dir, session_state_path(path, name), O_RDONLY | O_CLOEXEC);
 
-	if (fd == -1) {
-		if (errno != ENOENT)
-			err_sys(e, DM_ENV, errno, "open %s/%s", s->path, path);
+	if (file_get(s, session_state_path(path, name), SESSION_TEXT_MAX, &text, &len, e) <= 0)
 		return NULL;
-	}
-	text = fd_slurp(fd, SESSION_TEXT_MAX, &len);
-	if (!text) {
-		err_sys(e, DM_ENV, errno, "read %s/%s", s->path, path);
-		fd_close(fd);
-		return NULL;
-	}
-	fd_close(fd);
 	text = crypt_text_open(s, path, text, &len, e);
 	if (!text) {
 		err_prefix(e, "%s/%s", s->path, path);
@@ -125,7 +118,7 @@ int session_save(struct site *s, struct session *se, struct err *e)
 	session_state_path(path, se->name);
 	r = crypt_text_seal(s, path, text, &b, e);
 	if (!r)
-		r = durable_replace(s->dir, path, b.p, b.len, e);
+		r = file_replace(s, path, b.p, b.len, se->lease ? lease_still : NULL, se->lease, e);
 	buf_free(&b);
 	free(text);
 	return r;
@@ -135,7 +128,9 @@ int session_remove(struct site *s, const char *name, struct err *e)
 {
 	char path[SESSION_PATH];
 
-	if (unlinkat(s->dir, session_state_path(path, name), 0) && errno != ENOENT)
+	if (s->objects && session_store_remove(s, name, e))
+		return -1;
+	if (!s->objects && unlinkat(s->dir, session_state_path(path, name), 0) && errno != ENOENT)
 		return err_sys(e, DM_ENV, errno, "remove %s/%s", s->path, path);
 	if (unlinkat(s->dir, session_lock_path(path, name), 0) && errno != ENOENT)
 		return err_sys(e, DM_ENV, errno, "remove %s/%s", s->path, path);
@@ -144,6 +139,8 @@ int session_remove(struct site *s, const char *name, struct err *e)
 
 int session_end(struct site *s, struct session *se, struct err *e)
 {
+	lease_free(se->lease, false);
+	se->lease = NULL;
 	return session_remove(s, se->name, e);
 }
 
@@ -206,6 +203,7 @@ struct session *session_make(const char *name, const struct session *want, const
 struct session *session_begin(struct site *s, const uint8_t id[16], const struct session *want, struct err *e)
 {
 	struct session *old = NULL, *se = NULL, *mine;
+	struct lease *lease;
 	char name[SESSION_NAME + 1];
 	int fd;
 
@@ -213,20 +211,24 @@ struct session *session_begin(struct site *s, const uint8_t id[16], const struct
 	fd = lock_shared(s, name, true, e);
 	if (fd < 0)
 		return NULL;
+	lease = s->objects ? session_store_join(s, name, e) : NULL;
 	/* The same session once more: a writer that was restarted. */
-	mine = session_read(s, name, e);
+	mine = e->code ? NULL : session_read(s, name, e);
 	if (!e->code)
 		old = mine && session_same_work(mine, want) ? NULL : session_interrupted(s, want, name, e);
 	if (e->code)
 		goto out;
 	se = session_make(name, want, old ? old : mine);
 	se->fd = fd;
-	if (session_save(s, se, e) || (old && session_remove(s, old->name, e))) {
+	se->lease = lease;
+	lease = NULL;
+	if (session_save(s, se, e) || (old && !old->committing && session_remove(s, old->name, e))) {
 		session_close(se);
 		se = NULL;
 		fd = -1;
 	}
 out:
+	lease_free(lease, true);
 	if (!se)
 		fd_close(fd);
 	session_close(mine);
@@ -241,13 +243,18 @@ struct session *session_join(struct site *s, const uint8_t id[16], struct err *e
 	int fd;
 
 	hex_put(name, id, 16);
-	fd = lock_shared(s, name, false, e);
+	/* In an object store it may have been made by another machine. */
+	fd = lock_shared(s, name, s->objects, e);
 	if (fd < 0) {
 		if (fd == -2)
 			err_set(e, DM_NO, "%s: there is no session %s", s->path, name);
 		return NULL;
 	}
 	se = session_read(s, name, e);
+	if (se && s->objects && !(se->lease = session_store_join(s, name, e))) {
+		session_close(se);
+		se = NULL;
+	}
 	if (!se) {
 		err_set(e, DM_NO, "%s: session %s has no state", s->path, name);
 		fd_close(fd);

@@ -1,7 +1,8 @@
 /* Sessions: iterations in progress, as files in open/ (dm-repository(5)).
  * A session file is locked (shared, OFD) by dm-write and dm-checkpoint for as
  * long as they work on it and is made before the first look-up in the index;
- * its roots count for prune. */
+ * its roots count for prune.  In an object store each of them holds a lease
+ * beside that. */
 #ifndef DM_REPO_SESSION_H
 #define DM_REPO_SESSION_H
 
@@ -27,6 +28,8 @@ struct session_disk {
 struct session {
 	char *name;		/* hex of the 16 session bytes */
 	int fd;			/* locked; -1: only read */
+	struct lease *lease;	/* in an object store, beside it; NULL: only read */
+	bool committing;	/* it had begun to commit, and may still come to it */
 	int64_t started;
 	uint32_t epoch;		/* last durable */
 	struct session_disk *disk;
@@ -47,6 +50,13 @@ struct session *session_join(struct site *s, const uint8_t id[16], struct err *e
  * -1), its disks in the order and with the meaning session_begin gives them; or
  * NULL with e->code 0. */
 struct session *session_find(struct site *s, const struct session *want, struct err *e);
+/* Settle, for a site in an object store, that this session and nobody else
+ * decides about its commit as checkpoint seq of workload: from then on nobody
+ * takes it for given up, and the record may be made.  DM_NO: it fell silent,
+ * and was given up. */
+int session_decide(struct site *s, struct session *se, const char *workload, uint64_t seq, struct err *e);
+/* See to it that one that is not alive cannot commit any more. */
+int session_fence(struct site *s, const char *name, struct err *e);
 /* Write the state (replace, synced). */
 int session_save(struct site *s, struct session *se, struct err *e);
 /* Remove the file: committed, or explicitly abandoned. */

@@ -1,7 +1,7 @@
 /* Finding sessions: all of them, and the one to go on with. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +9,9 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/lock.h"
+#include "repo/files.h"
 #include "repo/session_priv.h"
+#include "repo/session_store.h"
 
 const struct session_disk *session_disk_named(const struct session *se, const char *name)
 {
@@ -68,30 +70,29 @@ static bool is_session_name(const char *name)
 	return strlen(name) == SESSION_NAME && !hex_get(name, id, sizeof id);
 }
 
-/* Names of all sessions, NULL at the end; the caller frees them and the array. */
-static char **list_names(struct site *s, struct err *e)
-{
-	int fd = openat(s->dir, "open", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd == -1 ? NULL : fdopendir(fd);
-	struct dirent *de;
-	char **v = NULL;
-	size_t n = 0;
+struct names {
+	char **v;
+	size_t n;
+};
 
-	if (!d) {
-		fd_close(fd);
-		err_sys(e, DM_ENV, errno, "open %s/open", s->path);
-		return NULL;
-	}
-	v = x_grow(NULL, 1, sizeof *v);
-	while ((de = readdir(d))) {
-		if (!is_session_name(de->d_name))
-			continue;
-		v = x_grow(v, n + 2, sizeof *v);
-		v[n++] = x_strdup(de->d_name);
-	}
-	v[n] = NULL;
-	closedir(d);
-	return v;
+static void take_name(const char *name, void *arg)
+{
+	struct names *x = arg;
+	char digits[SESSION_NAME + 1];
+
+	/* In an object store only "HEX.json", and leases behind it. */
+	snprintf(digits, sizeof digits, "%.*s", (int)strcspn(name, "."), name);
+	if (!is_session_name(digits) || (x->n && !strcmp(x->v[x->n - 1], digits)))
+		return;
+	x->v = x_grow(x->v, x->n + 2, sizeof *x->v);
+	x->v[x->n++] = x_strdup(digits);
+	x->v[x->n] = NULL;
+}
+
+static void take_lock(const char *name, void *arg)
+{
+	if (is_session_name(name))
+		take_name(name, arg);
 }
 
 static void free_names(char **v)
@@ -101,15 +102,35 @@ static void free_names(char **v)
 	free(v);
 }
 
-/* The lock file, held alone: fd; -2 somebody holds it, or it is gone; -1. */
-static int lock_alone(struct site *s, const char *name, struct err *e)
+/* Names of all sessions, NULL at the end; the caller frees them and the array. */
+static char **list_names(struct site *s, struct err *e)
+{
+	struct names x = { x_array(1, sizeof *x.v), 0 };
+
+	if (file_each(s, "open", s->objects ? take_name : take_lock, &x, e) == 0)
+		return x.v;
+	free_names(x.v);
+	return NULL;
+}
+
+/* The lock file, held alone, and in an object store no lease of another
+ * directory: fd; -2 somebody holds it, or it is gone; -1.  *committing: it may
+ * still commit. */
+static int lock_alone(struct site *s, const char *name, bool *committing, struct err *e)
 {
 	char path[SESSION_PATH];
-	int fd = openat(s->dir, session_lock_path(path, name), O_RDWR | O_CLOEXEC), r;
+	int make = s->objects ? O_CREAT : 0;
+	int fd = openat(s->dir, session_lock_path(path, name), O_RDWR | O_CLOEXEC | make, 0600), r;
 
+	*committing = false;
 	if (fd == -1)
 		return errno == ENOENT ? -2 : err_sys(e, DM_ENV, errno, "open %s/%s", s->path, path);
 	r = lock_try(fd, LOCK_EXCLUSIVE, e);
+	if (r == 0 && s->objects) {
+		r = session_store_alone(s, name, committing, e);
+		if (r)
+			unlinkat(s->dir, path, 0);
+	}
 	if (r == 0)
 		return fd;
 	fd_close(fd);
@@ -119,15 +140,22 @@ static int lock_alone(struct site *s, const char *name, struct err *e)
 int session_abandon(struct site *s, const char *name, struct err *e)
 {
 	char path[SESSION_PATH];
+	bool committing;
 	int fd, r;
 
 	if (!is_session_name(name))
 		return err_set(e, DM_USAGE, "%s is no session's name", name);
-	fd = lock_alone(s, name, e);
+	fd = lock_alone(s, name, &committing, e);
 	if (fd == -1)
 		return -1;
 	if (fd == -2)
-		return faccessat(s->dir, session_lock_path(path, name), F_OK, 0) == 0;
+		return s->objects ? file_there(s, session_state_path(path, name), e) :
+		    faccessat(s->dir, session_lock_path(path, name), F_OK, 0) == 0;
+	if (committing) {
+		fd_close(fd);
+		return err_set(e, DM_NO, "session %s had begun to commit: it can be given up once its workload has "
+		    "another checkpoint", name);
+	}
 	r = session_remove(s, name, e);
 	fd_close(fd);
 	return r;
@@ -145,6 +173,7 @@ static int consider(struct site *s, const char *name, const struct session *want
 {
 	struct err bad = { 0 };
 	struct session *old = session_read(s, name, &bad);
+	bool committing;
 	int fd, r = 0;
 
 	if (old && !session_same_work(old, want)) {
@@ -153,17 +182,18 @@ static int consider(struct site *s, const char *name, const struct session *want
 	}
 	if (!old && bad.code)
 		return 0;	/* not ours to judge: list and prune name it */
-	fd = lock_alone(s, name, e);
+	fd = lock_alone(s, name, &committing, e);
 	if (fd == -1 || (fd == -2 && old && clash(old, want)))
 		r = fd == -1 ? -1 : err_set(e, DM_NO, "%s: session %s of the same disks is still at work",
 		    s->path, name);
 	if (fd >= 0 && old && newer(old, *best)) {
 		session_close(*best);
+		old->committing = committing;
 		old->fd = fd;
 		*best = old;
 		return 0;
 	}
-	if (fd >= 0 && !old)
+	if (fd >= 0 && !old && !committing)
 		r = session_remove(s, name, e);
 	if (fd >= 0)
 		fd_close(fd);
@@ -206,16 +236,21 @@ struct session *session_find(struct site *s, const struct session *want, struct 
 static int list_one(struct site *s, const char *name, struct session **out, bool *alive, struct err *e)
 {
 	char path[SESSION_PATH];
-	int fd = openat(s->dir, session_lock_path(path, name), O_RDWR | O_CLOEXEC), held;
+	int fd = openat(s->dir, session_lock_path(path, name), O_RDWR | O_CLOEXEC), held = 0;
 
 	*out = NULL;
-	if (fd == -1)
+	if (fd == -1 && (errno != ENOENT || !s->objects))
 		return errno == ENOENT ? 0 : err_sys(e, DM_ENV, errno, "open %s/%s", s->path, path);
-	held = lock_held(fd, e);
+	if (fd != -1)
+		held = lock_held(fd, e);
 	fd_close(fd);
+	if (held == 0 && s->objects)
+		held = session_store_alive(s, name, e);
 	if (held < 0)
 		return -1;
-	*alive = held;
+	*alive = held > 0;
+	if (held == 2)
+		return 0;
 	*out = session_read(s, name, e);
 	if (e->code)
 		return -1;

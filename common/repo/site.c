@@ -11,14 +11,15 @@
 #include "base/bytes.h"
 #include "base/durable.h"
 #include "base/fdio.h"
-#include "base/lock.h"
 #include "content/codec.h"
 #include "content/jsontext.h"
+#include "repo/blocks.h"
 #include "repo/crypt.h"
+#include "repo/lease.h"
+#include "repo/site_cache.h"
+#include "repo/site_store.h"
 
 #define SITE_FORMAT 1
-#define SITE_CONFIG "config"
-#define SITE_CONFIG_MAX 65536
 #define SITE_CHUNK (1u << 20)
 #define SITE_MAP (256u << 20)
 /* Room that prune may release first when the file system is full. */
@@ -62,11 +63,11 @@ static json_t *encryption_new(const uint8_t id[16], struct err *e)
 	return j;
 }
 
-static char *config_text(const struct site_options *o, const uint8_t id[16], struct err *e)
+/* What makes a site one, wherever it is kept. */
+static json_t *config_new(const struct site_options *o, const uint8_t id[16], struct err *e)
 {
 	json_t *j, *encryption = NULL;
 	char hex[33];
-	char *text;
 
 	if (o->encrypt && !(encryption = encryption_new(id, e)))
 		return NULL;
@@ -76,19 +77,27 @@ static char *config_text(const struct site_options *o, const uint8_t id[16], str
 	    "chunk_size", (json_int_t)(o->chunk_size ? o->chunk_size : SITE_CHUNK),
 	    "algorithm", id_algo_name(o->algo ? o->algo : ID_BLAKE3),
 	    "level", o->level ? o->level : CODEC_LEVEL, "features");
-	if (j && o->index_path)
-		json_object_set_new(j, "index", json_string(o->index_path));
-	if (j && o->index_map)
-		json_object_set_new(j, "index_map", json_integer((json_int_t)o->index_map));
 	if (j && encryption) {
 		json_array_append_new(json_object_get(j, "features"), json_string(CRYPT_FEATURE));
 		json_object_set_new(j, "encryption", encryption);
 	}
-	text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
-	json_decref(j);
-	if (!text)
+	if (j && o->store) {
+		json_array_append_new(json_object_get(j, "features"), json_string(STORE_FEATURE));
+		json_object_set_new(j, "lease", json_integer(o->lease_s ? o->lease_s : LEASE_S));
+	}
+	if (!j)
 		err_set(e, DM_ENV, "out of memory");
-	return text;
+	return j;
+}
+
+/* What is only of this directory. */
+static int config_local(json_t *j, const struct site_options *o, struct err *e)
+{
+	if (o->index_path)
+		json_object_set_new(j, "index", json_string(o->index_path));
+	if (o->index_map)
+		json_object_set_new(j, "index_map", json_integer((json_int_t)o->index_map));
+	return o->store ? store_config(j, o->store, e) : 0;
 }
 
 static int options_check(const struct site_options *o, struct err *e)
@@ -104,6 +113,48 @@ static int options_check(const struct site_options *o, struct err *e)
 	if (o->index_path && o->index_path[0] != '/')
 		return err_set(e, DM_USAGE, "index path '%s' is not absolute", o->index_path);
 	return 0;
+}
+
+/* Write a value as text.  0; 1 it exists; -1. */
+static int config_create(int dir, struct objects *objects, const json_t *j, struct err *e)
+{
+	char *text = json_dumps(j, JSON_INDENT(2));
+	struct object_put q = { .name = SITE_CONFIG, .p = text, .create = true };
+	int r;
+
+	if (!text)
+		return err_set(e, DM_ENV, "out of memory");
+	q.len = strlen(text);
+	r = objects ? object_put(objects, &q, e) : durable_create(dir, SITE_CONFIG, text, q.len, e);
+	free(text);
+	return r;
+}
+
+/* The config of the site in the store: a new one with this id, or the one that
+ * is there. */
+static json_t *store_begin(const struct site_options *o, const uint8_t id[16], struct err *e)
+{
+	struct objects *objects = objects_open(o->store, e);
+	json_t *j = NULL;
+	int r = -1;
+
+	if (!objects || object_probe(objects, e))
+		goto out;
+	if (o->join) {
+		j = store_config_get(objects, e);
+		r = j ? 0 : -1;
+	} else if ((j = config_new(o, id, e))) {
+		r = config_create(-1, objects, j, e);
+		if (r == 1)
+			r = err_set(e, DM_NO, "%s has a site already: to use it from here, say --join",
+			    objects_name(objects));
+	}
+out:
+	objects_close(objects);
+	if (r == 0)
+		return j;
+	json_decref(j);
+	return NULL;
 }
 
 static int make_dirs(const char *path, struct err *e)
@@ -122,15 +173,22 @@ static int make_dirs(const char *path, struct err *e)
 
 int site_init(const char *path, const struct site_options *o, struct err *e)
 {
+	json_t *j = NULL;
 	uint8_t id[16];
-	char *text = NULL;
 	int dir = -1, r = -1;
 
-	if (options_check(o, e) || make_dirs(path, e))
+	if (options_check(o, e))
 		return -1;
+	/* Nothing is made for a site that is not there. */
+	if (o->store && o->join && !(j = store_begin(o, NULL, e)))
+		return -1;
+	if (make_dirs(path, e))
+		goto out;
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir == -1)
-		return err_sys(e, DM_ENV, errno, "open %s", path);
+	if (dir == -1) {
+		err_sys(e, DM_ENV, errno, "open %s", path);
+		goto out;
+	}
 	if (!faccessat(dir, SITE_CONFIG, F_OK, 0)) {
 		err_set(e, DM_NO, "%s is a site already", path);
 		goto out;
@@ -141,31 +199,18 @@ int site_init(const char *path, const struct site_options *o, struct err *e)
 		err_sys(e, DM_ENV, errno, "getrandom");
 		goto out;
 	}
-	text = config_text(o, id, e);
-	if (!text)
+	if (!j)
+		j = o->store ? store_begin(o, id, e) : config_new(o, id, e);
+	if (!j || config_local(j, o, e))
 		goto out;
 	/* The config makes it a site, so it comes last. */
-	r = durable_create(dir, SITE_CONFIG, text, strlen(text), e);
+	r = config_create(dir, NULL, j, e);
 	if (r == 1)
 		r = err_set(e, DM_NO, "%s is a site already", path);
 out:
-	free(text);
+	json_decref(j);
 	fd_close(dir);
 	return r;
-}
-
-static const char *key_path;
-
-void site_use_key(const char *path)
-{
-	key_path = path;
-}
-
-const char *site_key_path(void)
-{
-	const char *env = getenv(SITE_KEY_ENV);
-
-	return key_path ? key_path : env && *env ? env : NULL;
 }
 
 int site_locked(const struct site *s, struct err *e)
@@ -182,7 +227,7 @@ static int site_unlock(struct site *s, const json_t *config, struct err *e)
 	size_t at;
 	int rc = -1;
 
-	if (crypt_slots_parse(json_object_get(config, "encryption"), &slots, e) == 0 &&
+	if (site_slots_parse(s, config, &slots, e) == 0 &&
 	    secret_read(site_key_path(), &secret, e) == 0) {
 		rc = crypt_slots_open(&slots, &secret, s->id, &c, &at, e);
 		secret_wipe(&secret);
@@ -203,10 +248,11 @@ static int features_read(struct site *s, const json_t *features, struct err *e)
 	for (size_t i = 0; i < json_array_size(features); i++) {
 		const char *name = json_string_value(json_array_get(features, i));
 
-		if (!name || strcmp(name, CRYPT_FEATURE))
+		if (name && !strcmp(name, CRYPT_FEATURE))
+			s->sealed = true;
+		else if (!name || strcmp(name, STORE_FEATURE))
 			return err_set(e, DM_BAD, "it uses the feature '%s', unknown to this version",
 			    name ? name : "?");
-		s->sealed = true;
 	}
 	return 0;
 }
@@ -247,10 +293,10 @@ static int config_read(struct site *s, const json_t *j, struct err *e)
 	if (index && index[0] != '/')
 		return err_set(e, DM_BAD, "index path '%s' is not absolute", index);
 	s->index_path = index ? x_strdup(index) : x_printf("%s/chunks/index", s->path);
-	return 0;
+	return store_config_read(s, j, e);
 }
 
-static json_t *config_load(struct site *s, struct err *e)
+json_t *site_config_load(struct site *s, struct err *e)
 {
 	json_error_t je;
 	json_t *j = NULL;
@@ -270,15 +316,20 @@ static json_t *config_load(struct site *s, struct err *e)
 	return j;
 }
 
-struct site *site_open_locked(const char *path, struct err *e)
+struct site *site_open_locked(const char *name, struct err *e)
 {
-	struct site *s = x_alloc(sizeof *s);
+	char *dir = site_cache_dir(name, true, e);
+	const char *path = dir ? dir : name;
+	struct site *s;
 	json_t *j = NULL;
 
+	if (e->code)
+		return NULL;
+	s = x_alloc(sizeof *s);
 	s->path = x_strdup(path);
 	s->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dir != -1)
-		j = config_load(s, e);
+		j = site_config_load(s, e);
 	else if (errno == ENOENT || errno == ENOTDIR)
 		err_set(e, DM_NO, "%s is not a site: make one with 'dm-checkpoint init %s'", path, path);
 	else
@@ -292,9 +343,11 @@ struct site *site_open_locked(const char *path, struct err *e)
 	if (s->sealed && site_key_path() && site_unlock(s, j, e))
 		goto fail;
 	json_decref(j);
+	free(dir);
 	return s;
 fail:
 	json_decref(j);
+	free(dir);
 	site_close(s);
 	return NULL;
 }
@@ -310,72 +363,13 @@ struct site *site_open(const char *path, struct err *e)
 	return NULL;
 }
 
-/* ---- keys ---- */
-
-int site_slots_read(struct site *s, struct crypt_slots *slots, struct err *e)
-{
-	json_t *j = config_load(s, e);
-	int rc;
-
-	slots->n = 0;
-	if (!j)
-		return -1;
-	rc = s->sealed ? crypt_slots_parse(json_object_get(j, "encryption"), slots, e) :
-	    err_set(e, DM_NO, "%s is not encrypted", s->path);
-	json_decref(j);
-	return rc;
-}
-
-/* Whoever changes the config holds this file. */
-static int config_lock(struct site *s, struct err *e)
-{
-	int fd = openat(s->dir, "config.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return err_sys(e, DM_ENV, errno, "%s/config.lock", s->path);
-	if (lock_wait(fd, LOCK_EXCLUSIVE, e) == 0)
-		return fd;
-	fd_close(fd);
-	return -1;
-}
-
-static int slots_write(struct site *s, const struct crypt_slots *slots, struct err *e)
-{
-	json_t *j = config_load(s, e);
-	char *text = NULL;
-	int rc = -1;
-
-	if (!j)
-		return -1;
-	json_object_set_new(j, "encryption", crypt_slots_json(slots));
-	text = json_dumps(j, JSON_INDENT(2));
-	if (text)
-		rc = durable_replace(s->dir, SITE_CONFIG, text, strlen(text), e);
-	else
-		err_set(e, DM_ENV, "out of memory");
-	free(text);
-	json_decref(j);
-	return rc;
-}
-
-int site_slots_change(struct site *s, int (*change)(struct crypt_slots *slots, void *arg, struct err *e),
-    void *arg, struct err *e)
-{
-	struct crypt_slots slots = { .n = 0 };
-	int fd = config_lock(s, e), rc;
-
-	if (fd < 0)
-		return -1;
-	rc = site_slots_read(s, &slots, e) || change(&slots, arg, e) || slots_write(s, &slots, e) ? -1 : 0;
-	crypt_slots_free(&slots);
-	fd_close(fd);
-	return rc;
-}
-
 void site_close(struct site *s)
 {
 	if (!s)
 		return;
+	leases_end(s);
+	blocks_free(s->blocks);
+	objects_close(s->objects);
 	fd_close(s->dir);
 	if (s->crypt)
 		key_wipe(s->crypt, sizeof(*s->crypt));

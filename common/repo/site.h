@@ -1,5 +1,6 @@
-/* A site directory: config, catalog, open sessions, chunk store.
- * dm-repository(5). */
+/* A site: config, catalog, open sessions, chunk store; in a directory, or in
+ * an object store, with a directory for the index and what is only of this
+ * machine.  dm-repository(5). */
 #ifndef DM_REPO_SITE_H
 #define DM_REPO_SITE_H
 
@@ -7,7 +8,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/object.h"
 #include "content/id.h"
+
+#define SITE_MACHINE 16u	/* digits */
 
 struct site {
 	char *path;
@@ -20,6 +24,14 @@ struct site {
 	uint64_t index_map;	/* bytes its map has at first; it grows */
 	bool sealed;		/* it is encrypted at rest (crypt.h) */
 	struct crypt *crypt;	/* its keys; NULL: plain, or locked */
+
+	/* Of a site that is kept in an object store: */
+	struct objects *objects;	/* NULL: all of it is in the directory */
+	struct blocks *blocks;		/* of packs, that were read */
+	struct leases *leases;		/* NULL: none was taken */
+	char machine[SITE_MACHINE + 1];	/* names this directory among those of the site */
+	unsigned lease_s;		/* how long a lease lasts */
+	uint64_t slots_seen;		/* number of the key slots read last */
 };
 
 struct site_options {
@@ -29,10 +41,15 @@ struct site_options {
 	const char *index_path;	/* NULL: inside the site */
 	uint64_t index_map;	/* 0: 256 MiB */
 	bool encrypt;		/* with the key of site_use_key */
+	const struct object_place *store;	/* NULL: in the directory */
+	bool join;		/* the store has the site: all else comes from there */
+	unsigned lease_s;	/* 0: LEASE_S */
 };
-/* DM_NO when a site is there already. */
+/* DM_NO when a site is there already, or, to be joined, when there is none, or
+ * when the store does not keep what a site needs (object_probe). */
 int site_init(const char *path, const struct site_options *o, struct err *e);
-/* DM_NO when there is none, DM_BAD when its config is not understood. */
+/* A directory, or "s3://BUCKET/PREFIX" (site_cache.h).  DM_NO when there is
+ * none, DM_BAD when its config is not understood. */
 struct site *site_open(const char *path, struct err *e);
 void site_close(struct site *s);
 

@@ -10,6 +10,9 @@
 #include "repo/store_priv.h"
 #include "repo/store_write.h"
 
+/* Threads that put packs into an object store. */
+#define SENDERS 4u
+
 struct store *store_open(struct site *s, enum store_mode mode, struct err *e)
 {
 	struct store *st = x_alloc(sizeof *st);
@@ -29,7 +32,7 @@ struct store *store_open(struct site *s, enum store_mode mode, struct err *e)
 	st->index = index_open(s, e);
 	if (!st->index)
 		goto fail;
-	if (mode == STORE_WRITE && !(st->syncer = pool_new(1, 4, store_sync_job, st, e)))
+	if (mode == STORE_WRITE && !(st->syncer = pool_new(s->objects ? SENDERS : 1, 4, store_sync_job, st, e)))
 		goto fail;
 	return st;
 fail:
@@ -128,7 +131,6 @@ static bool find_pending(struct store *st, const struct id *name, struct loc *l)
 	if (s) {
 		l->in = s->in;
 		l->in->refs++;
-		l->fd = s->in->out->fd;
 		l->en = (struct index_entry){
 			.off = s->en.off, .len = s->en.len, .plain = s->en.plain, .type = s->en.type,
 			.codec = s->en.codec, .depth = s->en.depth, .tier = s->en.tier,
@@ -190,7 +192,7 @@ int store_locate(struct store *st, const struct id *id, struct loc *l, struct er
 	struct id name;
 	int r;
 
-	*l = (struct loc){ .fd = -1 };
+	*l = (struct loc){ .pack = NULL };
 	if (st->site->sealed && !st->site->crypt)
 		return site_locked(st->site, e);
 	crypt_id(st->site, id, &name);
@@ -199,10 +201,16 @@ int store_locate(struct store *st, const struct id *id, struct loc *l, struct er
 		if (find_pending(st, &name, l))
 			return found(st, id, l);
 		r = index_find(st->index, &name, &l->en, e);
+		/* In an object store another machine may have put it there. */
+		if (r == 0 && st->site->objects && attempt == 0) {
+			if (index_refresh(st->site, st->index, e))
+				return -1;
+			continue;
+		}
 		if (r <= 0)
 			return r;
-		l->fd = pack_cache_get(&st->cache, st->site, st->index, l->en.pack, &why);
-		if (l->fd != -1)
+		l->pack = pack_cache_get(&st->cache, st->site, st->index, l->en.pack, &why);
+		if (l->pack)
 			return found(st, id, l);
 		if (why.code != DM_NO)
 			break;
@@ -225,25 +233,61 @@ void store_release(struct store *st, struct loc *l)
 			pack_out_free(st->site, l->in->out);
 			free(l->in);
 		}
-	} else if (l->fd != -1) {
-		pack_cache_put(&st->cache, l->fd);
+	} else if (l->pack) {
+		pack_cache_put(&st->cache, l->pack);
 	}
 	free(l->opened);
 	l->opened = NULL;
 	l->in = NULL;
-	l->fd = -1;
+	l->pack = NULL;
 }
 
-static int pread_record(struct store *st, const struct loc *l, uint32_t off, void *p, uint32_t len,
-    struct err *e)
+/* Another machine's prune has moved the record meanwhile: its bytes are what
+ * they were.  0: *l is where they are now; -1 with *e. */
+static int locate_again(struct store *st, struct loc *l, struct err *e)
 {
-	ssize_t n = fd_pread_full(l->fd, p, len, (uint64_t)l->en.off + off);
+	struct loc now;
+	struct id id = l->id;
+
+	if (index_refresh(st->site, st->index, e))
+		return -1;
+	if (store_locate(st, &id, &now, e) != 1)
+		return store_unknown(st, &id, e);
+	if (now.disk_len != l->disk_len || now.en.type != l->en.type || now.en.depth != l->en.depth) {
+		store_release(st, &now);
+		return err_set(e, DM_ENV, "%s: a record has changed while it was being read", st->site->path);
+	}
+	now.opened = l->opened;
+	l->opened = NULL;
+	store_release(st, l);
+	*l = now;
+	return 0;
+}
+
+static int pread_pending(struct store *st, const struct loc *l, uint32_t off, void *p, uint32_t len, struct err *e)
+{
+	ssize_t n = fd_pread_full(l->in->out->fd, p, len, (uint64_t)l->en.off + off);
 
 	if (n < 0)
 		return err_sys(e, DM_ENV, errno, "%s: read a pack", st->site->path);
 	if ((uint32_t)n < len)
 		return err_set(e, DM_BAD, "%s: a pack is cut short", st->site->path);
 	return 0;
+}
+
+static int pread_record(struct store *st, struct loc *l, uint32_t off, void *p, uint32_t len, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (l->in)
+		return pread_pending(st, l, off, p, len, e);
+	if (pack_pread(l->pack, p, len, (uint64_t)l->en.off + off, &why) == 0)
+		return 0;
+	if (why.code == DM_NO && locate_again(st, l, e) == 0)
+		return pack_pread(l->pack, p, len, (uint64_t)l->en.off + off, e) ? err_prefix(e, "%s", st->site->path) : 0;
+	if (!e->code)
+		*e = why;
+	return err_prefix(e, "%s", st->site->path);
 }
 
 /* All of a sealed record is needed to believe any of it. */

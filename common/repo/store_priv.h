@@ -63,7 +63,7 @@ int store_usable(struct store *st, struct err *e);
 /* Where a record lies, held so that it can be read. */
 struct loc {
 	struct index_entry en;	/* en.len: as a plain site has it */
-	int fd;
+	struct pack_in *pack;	/* published, or */
 	struct opack *in;	/* pending */
 	struct id id;		/* content's */
 	uint32_t disk_len;	/* bytes in the pack */

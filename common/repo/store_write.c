@@ -54,7 +54,7 @@ void store_sync_job(void *job, void *arg)
 	struct opack *o = job;
 	struct err e = { 0 };
 
-	if (pack_seal(st->site, o->out, &e) || pack_sync(o->out, &e))
+	if (pack_seal(st->site, o->out, &e) || pack_sync(st->site, o->out, &e))
 		store_fail(st, &e);
 	else
 		atomic_fetch_add(&st->added, o->out->n * PACK_ENTRY + PACK_HEADER + PACK_TRAILER);
@@ -139,7 +139,7 @@ static bool settle(struct store *st, struct opack *o, const struct record *r, ui
 	pending_put(&st->pending, &en, o);
 	o->out->writing--;
 	ready = o->closing && !o->out->writing;
-	if (!o->closing && off + en.len >= o->out->kicked + KICK_STEP) {
+	if (!st->site->objects && !o->closing && off + en.len >= o->out->kicked + KICK_STEP) {
 		*from = o->out->kicked;
 		*to = o->out->kicked = off + en.len;
 		o->refs++;
@@ -150,7 +150,7 @@ static bool settle(struct store *st, struct opack *o, const struct record *r, ui
 
 static void unref(struct store *st, struct opack *o)
 {
-	struct loc l = { .in = o, .fd = o->out->fd };
+	struct loc l = { .in = o };
 
 	store_release(st, &l);
 }

@@ -1,6 +1,4 @@
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "repo/chain.h"
@@ -42,11 +40,11 @@ static int check_located(struct tree_check *t, const struct id *id, struct loc *
 {
 	uint8_t header[RECORD_HEADER];
 	struct record r;
-	struct stat st;
+	uint64_t size = l->in ? UINT64_MAX : 0;
 
-	if (fstat(l->fd, &st))
-		return err_sys(e, DM_ENV, errno, "pack");
-	if ((uint64_t)l->en.off + l->disk_len > (uint64_t)st.st_size)
+	if (l->pack && pack_size(l->pack, &size, e))
+		return -1;
+	if ((uint64_t)l->en.off + l->disk_len > size)
 		return missing(id, "lies beyond the end of its pack", e);
 	if (l->en.type != REC_OVERLAY)
 		return 0;

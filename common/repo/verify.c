@@ -87,7 +87,7 @@ static int read_content(struct verify *v, const struct id *id, const struct inde
 }
 
 /* buf has room for a record.  0, also when damage was noted; -1. */
-static int check_record(struct verify *v, int fd, const struct index_pack *pack, const struct id *id,
+static int check_record(struct verify *v, struct pack_in *in, const struct index_pack *pack, const struct id *id,
     const struct index_entry *en, uint8_t *buf, struct err *e)
 {
 	struct pack_entry at = {
@@ -99,7 +99,7 @@ static int check_record(struct verify *v, int fd, const struct index_pack *pack,
 	struct record r;
 	int rc;
 
-	if (pack_record(fd, &at, buf, &r, &why) == 0)
+	if (pack_record(in, &at, buf, &r, &why) == 0)
 		read_content(v, id, en, buf, &why);
 	if (!why.code)
 		return 0;
@@ -127,7 +127,7 @@ static int is_indexed(struct verify *v, const struct pack_job *j, const struct p
 	return rc <= 0 ? rc : en->pack == j->pack.ordinal && en->off == line->off;
 }
 
-static int check_lines(struct pack_job *j, int fd, const struct pack_entry *line, size_t n,
+static int check_lines(struct pack_job *j, struct pack_in *in, const struct pack_entry *line, size_t n,
     struct err *e)
 {
 	uint8_t *buf = x_pages(RECORD_HEADER + RECORD_BODY_MAX, e);
@@ -139,7 +139,7 @@ static int check_lines(struct pack_job *j, int fd, const struct pack_entry *line
 		int is = is_indexed(j->v, j, &line[i], &en, e);
 
 		if (is == 1)
-			rc = check_record(j->v, fd, &j->pack, &line[i].id, &en, buf, e);
+			rc = check_record(j->v, in, &j->pack, &line[i].id, &en, buf, e);
 		if (is < 0)
 			rc = -1;
 		found += is == 1;
@@ -161,9 +161,10 @@ static int check_pack(struct pack_job *j, struct err *e)
 	uint64_t size;
 	bool damaged;
 	size_t n;
-	int fd = pack_open(j->v->site, j->pack.id, &why), rc = 0;
+	struct pack_in *in = pack_open(j->v->site, j->pack.id, j->pack.size, &why);
+	int rc = 0;
 
-	if (fd < 0 || pack_read(j->v->site, fd, j->pack.id, &line, &n, &size, &damaged, &why)) {
+	if (!in || pack_read(j->v->site, in, j->pack.id, &line, &n, &size, &damaged, &why)) {
 		j->bad = true;
 		if (why.code == DM_ENV) {
 			*e = why;
@@ -171,10 +172,10 @@ static int check_pack(struct pack_job *j, struct err *e)
 		}
 	} else {
 		j->table = !damaged;
-		rc = check_lines(j, fd, line, n, e);
+		rc = check_lines(j, in, line, n, e);
 	}
 	free(line);
-	fd_close(fd);
+	pack_close(in);
 	return rc;
 }
 
@@ -252,14 +253,15 @@ static int row_in_table(struct verify *v, const struct pack_job *j, const struct
 	uint64_t size;
 	bool damaged, found = false;
 	size_t n = 0;
-	int fd = pack_open(v->site, j->pack.id, &why), rc = -1;
+	struct pack_in *in = pack_open(v->site, j->pack.id, j->pack.size, &why);
+	int rc = -1;
 
-	if (fd >= 0)
-		rc = pack_read(v->site, fd, j->pack.id, &line, &n, &size, &damaged, &why);
+	if (in)
+		rc = pack_read(v->site, in, j->pack.id, &line, &n, &size, &damaged, &why);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		found |= line[i].off == row->en.off && line[i].len == row->en.len && id_equal(&line[i].id, &row->id);
 	free(line);
-	fd_close(fd);
+	pack_close(in);
 	if (rc && why.code == DM_ENV) {
 		*e = why;
 		return -1;
@@ -272,8 +274,10 @@ static int check_row(struct verify *v, const struct index_row *row, struct err *
 {
 	struct pack_job *j = job_of(v, row->en.pack);
 	struct err why = { 0 };
+	struct pack_in *in;
+	uint64_t size;
 	uint8_t *buf;
-	int fd, rc;
+	int rc;
 
 	if (!j || !j->bad)
 		return 0;
@@ -284,20 +288,24 @@ static int check_row(struct verify *v, const struct index_row *row, struct err *
 		if (rc <= 0)
 			return rc;
 	}
-	fd = pack_open(v->site, j->pack.id, &why);
-	if (fd < 0 && why.code != DM_NO) {
+	in = pack_open(v->site, j->pack.id, 0, &why);
+	if (in && pack_size(in, &size, &why)) {
+		pack_close(in);
+		in = NULL;
+	}
+	if (!in && why.code != DM_NO) {
 		*e = why;
 		return -1;
 	}
-	if (fd < 0) {
+	if (!in) {
 		if (!row->en.doomed)
 			note_damage(v, &row->id, &row->en, j->pack.id, "its pack is missing");
 		return 0;
 	}
 	buf = x_pages(RECORD_HEADER + RECORD_BODY_MAX, e);
-	rc = buf ? check_record(v, fd, &j->pack, &row->id, &row->en, buf, e) : -1;
+	rc = buf ? check_record(v, in, &j->pack, &row->id, &row->en, buf, e) : -1;
 	free(buf);
-	fd_close(fd);
+	pack_close(in);
 	return rc;
 }
 

@@ -1,13 +1,10 @@
 /* The table of drivers.  Those that need large libraries are shared objects,
  * loaded when the first volume of theirs is opened: no program starts slower
  * for a cloud it does not talk to. */
-#include <dlfcn.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/module.h"
 #include "volume/driver.h"
 
 extern const struct driver drv_file;
@@ -49,37 +46,6 @@ static const struct module *module_of(const char *scheme)
 	return NULL;
 }
 
-/* "../lib/dm" as seen from the program, which is where `make' and `make
- * install' put them; else where they are to be installed. */
-static void *module_open(const struct module *m)
-{
-	char path[PATH_MAX + 64];
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
-	char *slash = NULL;
-	void *h = NULL;
-
-	if (n > 0) {
-		path[n] = 0;
-		slash = strrchr(path, '/');
-	}
-	if (slash) {
-		snprintf(slash, 64, "/../lib/dm/%s.so", m->symbol);
-		h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	}
-	if (!h) {
-		snprintf(path, sizeof(path), DM_LIBDIR "/%s.so", m->symbol);
-		h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	}
-	return h;
-}
-
-static const struct driver *module_load(const struct module *m)
-{
-	void *h = module_open(m);	/* stays until the program ends */
-
-	return h ? dlsym(h, m->symbol) : NULL;
-}
-
 const char *driver_lacks(const char *scheme)
 {
 	const struct module *m = module_of(scheme);
@@ -101,7 +67,7 @@ const struct driver *driver_find(const char *scheme)
 		if (among(drivers[i]->scheme, scheme))
 			return drivers[i];
 	m = module_of(scheme);
-	return m ? module_load(m) : NULL;
+	return m ? module_symbol(m->symbol) : NULL;
 }
 
 static void no_driver(const char *uri, const char *scheme, struct err *e)

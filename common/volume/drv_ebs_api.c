@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "base/bytes.h"
+#include "http/aws_sign.h"
 #include "volume/drv_ebs.h"
 
 #define SKEW_MAX 120		/* seconds */
@@ -100,31 +100,11 @@ static int sign(void *arg, bool fresh, struct buf *lines, struct err *e)
 {
 	const struct attempt *t = arg;
 	const struct ebs_call *c = t->c;
-	struct http_pair header[12];
-	struct sigv4_request r = { .method = c->method, .host = t->api->host[c->service], .path = c->path,
-		.query = c->query, .nquery = c->nquery, .header = header, .payload = t->payload };
-	struct aws_key key = { 0 };
-	time_t now = time(NULL) + (time_t)t->api->skew;
-	char date[20], *authorization;
-	struct tm tm;
+	const struct sigv4_request r = { .method = c->method, .host = t->api->host[c->service], .path = c->path,
+		.query = c->query, .nquery = c->nquery, .header = c->header, .nheaders = c->nheaders,
+		.payload = t->payload };
 
-	if (aws_credentials_get(t->api->cred, fresh, &key, e) < 0)
-		return -1;
-	strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-	for (; r.nheaders < c->nheaders && r.nheaders < LEN(header) - 2; r.nheaders++)
-		header[r.nheaders] = c->header[r.nheaders];
-	header[r.nheaders++] = (struct http_pair){ "x-amz-content-sha256", t->payload };
-	if (key.token)
-		header[r.nheaders++] = (struct http_pair){ "x-amz-security-token", key.token };
-	authorization = sigv4_authorization(&r, &(struct sigv4_scope){ .key_id = key.id,
-		.secret = key.secret, .region = t->api->region,
-		.service = service_name[c->service], .date = date });
-	for (size_t i = 0; i < r.nheaders; i++)
-		buf_printf(lines, "%s: %s%c", header[i].name, header[i].value, 0);
-	buf_printf(lines, "x-amz-date: %s%cAuthorization: %s%c", date, 0, authorization, 0);
-	free(authorization);
-	aws_key_free(&key);
-	return 0;
+	return aws_sign(t->api->cred, fresh, &r, t->api->region, service_name[c->service], t->api->skew, lines, e);
 }
 
 /* ---- failures ---- */

@@ -1,4 +1,4 @@
-/* repo:DIR - disks in a site's repository.
+/* repo:DIR, s3://BUCKET/PREFIX - disks in a site's repository.
  *
  * As a source:  repo:DIR (the state is named by the stream: root:blake3:HEX),
  *               repo:DIR#WORKLOAD[/CHECKPOINT[/DISK]].
@@ -36,6 +36,11 @@ bool repo_point_parse(const struct site *s, const char *point, struct id *root)
 	int algo;
 
 	return !strncmp(point, "root:", 5) && !id_parse(point + 5, &algo, root) && algo == s->algo;
+}
+
+char *repo_site_name(const struct uri *u)
+{
+	return strcmp(u->scheme, "s3") ? x_strdup(u->path) : x_printf("s3:%s", u->path);
 }
 
 static int repo_open(struct volume *v, const struct uri *u, const struct volume_how *how)
@@ -109,7 +114,7 @@ static int repo_group_flush(struct volume_group *g, uint32_t epoch)
 }
 
 const struct driver drv_repo = {
-	.scheme = "repo",
+	.scheme = "repo s3",
 	.keeps_ids = true,
 	.open = repo_open,
 	.close = repo_close,

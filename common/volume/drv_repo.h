@@ -9,6 +9,8 @@
 
 /* Put *e into the volume and give its -errno. */
 int repo_failed(struct volume *v, const struct err *e);
+/* The site that a volume is in, as site_open takes it; an allocation. */
+char *repo_site_name(const struct uri *u);
 /* "root:blake3:HEX" of a root; an allocation. */
 char *repo_point(const struct site *s, const struct id *root);
 /* Its opposite; false when it is not one of this site's hash. */

@@ -123,9 +123,12 @@ static int by_point(struct repo_source *r, const char *point, struct err *e)
 static int source_fill(struct repo_source *r, const struct uri *u, const struct volume_how *how, struct err *e)
 {
 	bool pointed = how->point && *how->point;
+	char *name;
 	int res;
 
-	r->site = site_open(u->path, e);
+	name = repo_site_name(u);
+	r->site = site_open(name, e);
+	free(name);
 	if (!r->site)
 		return -1;
 	if (u->fragment && *u->fragment)
@@ -133,7 +136,8 @@ static int source_fill(struct repo_source *r, const struct uri *u, const struct 
 	else if (pointed)
 		res = by_point(r, how->point, e);
 	else
-		res = err_set(e, DM_USAGE, "repo:%s: which state? name it, as in repo:%s#WORKLOAD", u->path, u->path);
+		res = err_set(e, DM_USAGE, "%s:%s: which state? name it, as in %s:%s#WORKLOAD", u->scheme, u->path,
+		    u->scheme, u->path);
 	if (res)
 		return -1;
 	r->store = store_open(r->site, STORE_READ, e);

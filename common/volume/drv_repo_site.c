@@ -11,6 +11,7 @@ static void site_free(struct repo_site *rs)
 	session_close(rs->session);
 	store_close(rs->store);
 	site_close(rs->site);
+	free(rs->name);
 	pthread_mutex_destroy(&rs->lock);
 	free(rs);
 }
@@ -94,6 +95,7 @@ static struct repo_site *site_begin(const char *path, const struct volume_how *h
 	struct session want = { 0 };
 
 	pthread_mutex_init(&rs->lock, NULL);
+	rs->name = x_strdup(path);
 	rs->site = site_open(path, e);
 	if (rs->site && !check_site(rs->site, how, e) && !want_session(rs->site, how, &want, e))
 		rs->session = session_begin(rs->site, how->session, &want, e);
@@ -124,7 +126,7 @@ struct repo_site *repo_site_join(struct volume_group *g, const struct driver *dr
 	}
 	rg = g->shared;
 	for (rs = rg->sites; rs; rs = rs->next)
-		if (!strcmp(rs->site->path, path))
+		if (!strcmp(rs->name, path))
 			return rs;
 	rs = site_begin(path, how, e);
 	if (rs) {

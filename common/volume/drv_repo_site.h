@@ -7,6 +7,7 @@
 
 struct repo_site {
 	struct repo_site *next;
+	char *name;		/* as it was asked for */
 	struct site *site;
 	struct store *store;
 	struct session *session;

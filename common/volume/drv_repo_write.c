@@ -48,9 +48,14 @@ static int open_trees(struct repo_target *t, struct err *e)
 static int target_fill(struct repo_target *t, struct volume *v, const struct uri *u, const struct volume_how *how,
     struct err *e)
 {
+	char *name;
+
 	if (u->fragment)
-		return err_set(e, DM_USAGE, "repo:%s#%s: a target is a site, without a checkpoint", u->path, u->fragment);
-	t->at = repo_site_join(how->group, v->drv, u->path, how, e);
+		return err_set(e, DM_USAGE, "%s:%s#%s: a target is a site, without a checkpoint", u->scheme,
+		    u->path, u->fragment);
+	name = repo_site_name(u);
+	t->at = repo_site_join(how->group, v->drv, name, how, e);
+	free(name);
 	if (!t->at)
 		return -1;
 	for (size_t i = 0; i < t->at->session->ndisks; i++)

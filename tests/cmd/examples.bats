@@ -1,12 +1,14 @@
 # Every EXAMPLES block of the manual is run as it stands, by sh -e in an empty
 # directory.  There, /srv/dm is a site with two checkpoints of the workload
 # web1 (disk vdb), /dev/vdb the disk they were made of, /dev/vdc a disk of the
-# same size to restore to, and src is this machine by a real sshd.
+# same size to restore to, src is this machine by a real sshd, and bucket is one
+# of an S3 server.
 load ../lib/common
 load ../lib/volumes
 load ../lib/ssh
 load ../lib/pipeline
 load ../lib/serve
+load ../lib/s3
 
 setup_file() {
 	sshd_start || return 1
@@ -41,6 +43,7 @@ run_examples() {
 	local b dir
 	blocks "$1"
 	[ -e block.1 ] || die "$1: no EXAMPLES" || return 1
+	! grep -q s3:// block.* || s3_start || return 1
 	for b in block.*; do
 		dir=$T/$b.dir
 		mkdir "$dir" "$dir.disks"

@@ -47,19 +47,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	uint64_t size;
 	bool damaged;
 	size_t n = 0;
-	int fd;
+	struct pack_in *in;
 
 	if (!len)
 		return 0;
-	fd = make_file(&s, p, len);
-	if (pack_read(&s, fd, id, &v, &n, &size, &damaged, &e))
+	in = pack_open_fd(&s, make_file(&s, p, len), id);
+	if (pack_read(&s, in, id, &v, &n, &size, &damaged, &e))
 		assert(e.code == DM_BAD);
 	for (size_t i = 0; v && i < n; i++) {
 		memset(&e, 0, sizeof e);
-		if (pack_record(fd, &v[i], rec, &r, &e))
+		if (pack_record(in, &v[i], rec, &r, &e))
 			assert(e.code == DM_BAD && !damaged);
 	}
 	free(v);
-	close(fd);
+	pack_close(in);
 	return 0;
 }

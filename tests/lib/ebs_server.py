@@ -342,6 +342,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def canonical_path(self, path):
+        """For all services but S3 what is encoded is encoded again."""
+        return urllib.parse.quote(path, safe="/-_.~")
+
     def authorize(self, path, query, body):
         h = {k.lower(): v for k, v in self.headers.items()}
         words = dict(w.strip().split("=", 1) for w in h.get("authorization", "")[len("AWS4-HMAC-SHA256 "):].split(",") if "=" in w)
@@ -365,7 +369,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "host" not in signed or any(k.startswith("x-amz-") and k not in signed for k in h):
             raise Refused(403, "InvalidSignatureException", "Headers that must be signed were not")
         canonical = "\n".join([
-            self.command, urllib.parse.quote(path, safe="/-_.~"),
+            self.command, self.canonical_path(path),
             "&".join("%s=%s" % p for p in sorted((urllib.parse.quote(k, safe="-_.~"), urllib.parse.quote(v, safe="-_.~"))
                                                  for k, v in query)),
             "".join("%s:%s\n" % (k, " ".join(h.get(k, "").split())) for k in signed),
@@ -539,4 +543,5 @@ def main():
     server.serve_forever()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -168,7 +168,7 @@ static void make_pack(struct site *s, unsigned seed)
 		OK(pack_append(p, rec, sizeof rec, &e), e);
 	}
 	OK(pack_seal(s, p, &e), e);
-	OK(pack_sync(p, &e), e);
+	OK(pack_sync(s, p, &e), e);
 	OK(pack_publish(s, p, &e), e);
 	OK(pack_sync_dirs(s, &p, 1, &e), e);
 	pack_out_free(s, p);

@@ -36,7 +36,7 @@ static struct pack_out *make(struct site *s)
 		OK(pack_write(p, pack_reserve(p, &rec[i]), v, 2, &e), e);
 	}
 	OK(pack_seal(s, p, &e), e);
-	OK(pack_sync(p, &e), e);
+	OK(pack_sync(s, p, &e), e);
 	OK(pack_publish(s, p, &e), e);
 	OK(pack_sync_dirs(s, &p, 1, &e), e);
 	return p;
@@ -51,12 +51,12 @@ static unsigned check_read(struct site *s, const uint8_t id[PACK_ID], bool *dama
 	uint64_t size;
 	unsigned good = 0;
 	size_t n;
-	int fd = pack_open(s, id, e);
+	struct pack_in *in = pack_open(s, id, 0, e);
 
-	CHECK(fd != -1);
-	if (pack_read(s, fd, id, &v, &n, &size, damaged, e)) {
+	CHECK(in);
+	if (pack_read(s, in, id, &v, &n, &size, damaged, e)) {
 		CHECK(e->code == DM_BAD);
-		close(fd);
+		pack_close(in);
 		return 0;
 	}
 	CHECK(n <= RECORDS);
@@ -64,7 +64,7 @@ static unsigned check_read(struct site *s, const uint8_t id[PACK_ID], bool *dama
 		struct err bad = { 0 };
 
 		CHECK(id_equal(&v[i].id, &rec[i].id) && v[i].depth == rec[i].depth && v[i].tier == rec[i].tier);
-		if (pack_record(fd, &v[i], buf, &r, &bad)) {
+		if (pack_record(in, &v[i], buf, &r, &bad)) {
 			CHECK(bad.code == DM_BAD);
 			continue;
 		}
@@ -72,7 +72,7 @@ static unsigned check_read(struct site *s, const uint8_t id[PACK_ID], bool *dama
 		good++;
 	}
 	free(v);
-	close(fd);
+	pack_close(in);
 	return good;
 }
 
@@ -84,7 +84,6 @@ static void round_trip(void)
 	struct pack_name *v;
 	bool damaged;
 	size_t n;
-	int fd;
 
 	CHECK(check_read(s, p->id, &damaged, &e) == RECORDS && !damaged);
 	OK(pack_list(s, &v, &n, &e), e);
@@ -95,8 +94,7 @@ static void round_trip(void)
 	CHECK(check_read(other, p->id, &damaged, &e) == 0 && e.code == DM_BAD);
 	e.code = 0;
 	OK(pack_unlink(s, p->id, &e), e);
-	fd = pack_open(s, p->id, &e);
-	CHECK(fd == -1 && e.code == DM_NO);
+	CHECK(!pack_open(s, p->id, 0, &e) && e.code == DM_NO);
 	pack_out_free(s, p);
 	site_drop(s);
 	site_drop(other);

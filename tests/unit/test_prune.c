@@ -210,17 +210,16 @@ static struct pack_name *packs(size_t *n)
 static uint64_t pack_bytes(void)
 {
 	struct pack_name *v;
-	uint64_t sum = 0;
-	struct stat st;
+	uint64_t sum = 0, size;
 	size_t n;
 
 	v = packs(&n);
 	for (size_t i = 0; i < n; i++) {
-		int fd = pack_open(site, v[i].id, &err);
+		struct pack_in *in = pack_open(site, v[i].id, 0, &err);
 
-		CHECK(fd >= 0 && fstat(fd, &st) == 0);
-		sum += (uint64_t)st.st_size;
-		close(fd);
+		CHECK(in && pack_size(in, &size, &err) == 0);
+		sum += size;
+		pack_close(in);
 	}
 	free(v);
 	return sum;
