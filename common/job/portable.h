@@ -13,6 +13,10 @@
 #define ARCHIVE_TEXT_MAX (16u << 20)
 /* A line of B2SUMS. */
 void portable_sum(struct buf *sums, const char *name, const void *p, size_t len);
+/* Around the use of libarchive, which ends the program with code 1 where it has
+ * no memory: that becomes DM_ENV. */
+void portable_begin(void);
+void portable_end(void);
 
 /* Write c, whose record the caller holds, to fd.  level 0: not compressed,
  * else of zstd.  0 or -1 with *e. */

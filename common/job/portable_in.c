@@ -46,7 +46,11 @@ struct disk_in {
 static int bad(const struct import *x, const char *what, struct err *e)
 {
 	const char *why = archive_error_string(x->a);
+	int errnum = archive_errno(x->a);
 
+	/* Not the archive is wrong then: libarchive's own codes are -1 and these. */
+	if (errnum > 0 && errnum != EILSEQ && errnum != EINVAL)
+		return err_sys(e, DM_ENV, errnum, "archive");
 	return err_set(e, DM_BAD, "archive: %s%s%s", what, why ? ": " : "", why ? why : "");
 }
 
@@ -340,6 +344,7 @@ int portable_import(struct site *s, int fd, const char *workload, struct checkpo
 	struct err left = { 0 };
 	int lock = -1, rc = -1;
 
+	portable_begin();
 	if (open_archive(&x, fd, e) == 0 && take_manifest(&x, e) == 0) {
 		lock = catalog_lock_workload(s, workload ? workload : x.c->workload, e);
 		if (lock >= 0)
@@ -354,6 +359,7 @@ int portable_import(struct site *s, int fd, const char *workload, struct checkpo
 		session_close(x.session);
 	fd_close(lock);
 	archive_read_free(x.a);
+	portable_end();
 	buf_free(&x.sums);
 	free(x.up);
 	free(x.chunk);

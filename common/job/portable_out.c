@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "repo/catalog_record.h"
@@ -191,6 +192,28 @@ static int put_all(struct export *x, int fd, int level, struct err *e)
 	return archive_write_close(x->a) != ARCHIVE_OK ? failed(x, e) : 0;
 }
 
+static bool busy;
+
+static void end_of_program(void)
+{
+	if (busy)
+		_exit(DM_ENV);
+}
+
+void portable_begin(void)
+{
+	static bool known;
+
+	if (!known)
+		atexit(end_of_program);
+	known = busy = true;
+}
+
+void portable_end(void)
+{
+	busy = false;
+}
+
 int portable_export(struct site *s, const struct checkpoint *c, int fd, int level, struct err *e)
 {
 	struct export x = { .site = s, .c = c };
@@ -198,6 +221,7 @@ int portable_export(struct site *s, const struct checkpoint *c, int fd, int leve
 
 	if (check(&x, e) < 0 || !(x.st = store_open(s, STORE_READ, e)))
 		return -1;
+	portable_begin();
 	x.a = archive_write_new();
 	x.chunk = x_pages(s->chunk_size, e);
 	x.zero = x_alloc(s->chunk_size);
@@ -208,6 +232,7 @@ int portable_export(struct site *s, const struct checkpoint *c, int fd, int leve
 	if (x.a && rc < 0)
 		archive_write_fail(x.a);	/* no end is written behind what failed */
 	archive_write_free(x.a);
+	portable_end();
 	buf_free(&x.sums);
 	free(x.chunk);
 	free(x.zero);
