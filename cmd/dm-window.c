@@ -57,6 +57,8 @@ int main(int argc, char **argv)
 		{ "key", 'k', OPT_STR, &key, "FILE", "key or passphrase of an encrypted site (" SITE_KEY_ENV ")", 0, 0 },
 		SEALING_OUT(&seal), SEALING_IN(&seal), SEALING_SESSION(&seal),
 		{ "progress", 'p', OPT_FLAG, &o.progress, NULL, "show progress off a terminal too", 0, 0 },
+		{ "report", 0, OPT_STR, &o.report, "FILE",
+		  "keep in this file how far each disk is, as JSON, while it runs", 0, 0 },
 		{ 0 },
 	};
 	const struct opt_prog prog = {

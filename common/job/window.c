@@ -66,10 +66,8 @@ static void window_free(struct window *w)
 	if (w->input_flags >= 0)
 		fcntl(STDIN_FILENO, F_SETFL, w->input_flags);
 	progress_end(w->progress);
-	free(w->sent);
-	free(w->told_window);
-	free(w->read);
-	free(w->refunded);
+	window_report_close(w);
+	free(w->disk);
 	budget_close(w->budget);
 	for (size_t i = 0; i < w->nback; i++)
 		free(w->back[i].body);
@@ -107,8 +105,11 @@ static int emit_issue(struct window *w, const struct issue *x, struct err *e)
 	}
 	if (!x->again)
 		tally_add(&w->gave, x->disk, x->en, w->hello.chunk_size);
-	if (!w->o->acks)
+	if (!w->o->acks) {
 		w->written += entry_bytes(x->en);
+		w->disk[x->disk].written += entry_bytes(x->en);
+		w->disk[x->disk].fetched += x->type == FT_HELD ? 0 : entry_bytes(x->en);
+	}
 	if (x->type == FT_DESC) {
 		w->batch.epoch = x->epoch;
 		return desc_add(w->out, &w->batch, x->disk, x->en, e);
@@ -150,18 +151,20 @@ int window_emit(struct window *w, struct err *e)
 void window_show(struct window *w)
 {
 	char note[96] = "", size[16], *p = note;
-	uint64_t sent = 0, read = 0;
+	uint64_t sent = 0, read = 0, scanned = 0, to_scan = 0;
 	enum law_reason why;
 
 	if (!w->progress)
 		return;
 	for (uint32_t i = 0; i < w->hello.ndisks; i++) {
-		sent += w->sent[i];
-		read += w->read[i];
+		sent += w->disk[i].sent;
+		read += w->disk[i].read;
+		scanned += w->disk[i].scanned;
+		to_scan += w->disk[i].to_scan;
 	}
-	if (!w->input_ended && w->to_scan)
+	if (!w->input_ended && to_scan)
 		p += snprintf(p, 32, "scanned %u%%",
-		    (unsigned)(100.0 * (double)w->scanned / (double)w->to_scan));
+		    (unsigned)(100.0 * (double)scanned / (double)to_scan));
 	if (sent)
 		p += snprintf(p, 24, "%s%.1f:1", *note ? ", " : "", (double)read / (double)sent);
 	if (w->hello.ndisks > 1)
@@ -273,6 +276,7 @@ static int window_turn(struct window *w, struct err *e)
 		return -1;
 	}
 	window_show(w);
+	window_report_turn(w);
 	/* The acks first: their ABORT is nearer to the cause than our output
 	 * breaking. */
 	if (ev.acks && window_take_acks(w, e) < 0)

@@ -26,6 +26,7 @@ struct window_options {
 	uint64_t timeout;	/* seconds without any movement before giving up */
 	struct seal *seal, *unseal;	/* of output and input, or NULL */
 	bool progress;
+	const char *report;	/* a file that tells how far each disk is, or NULL */
 };
 
 /* From standard input to standard output, which are made non-blocking and

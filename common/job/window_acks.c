@@ -20,13 +20,18 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 
 static int take_written(struct window *w, const struct frame *f, struct err *e)
 {
+	struct window_disk *d;
 	struct written x;
 
 	if (written_decode(f, &w->hello, &x, e) < 0)
 		return -1;
 	if (schedule_written(w->schedule, f->disk, &x.en, window_clock(w), e) < 0)
 		return err_prefix(e, "acks");
+	d = &w->disk[f->disk];
 	w->written += entry_bytes(&x.en);
+	d->written += entry_bytes(&x.en);
+	if (x.how != HOW_HELD)
+		d->fetched += entry_bytes(&x.en);
 	return 0;
 }
 
@@ -65,8 +70,8 @@ static int take_stat(struct window *w, const struct frame *f, struct err *e)
 	if (f->disk >= w->hello.ndisks)
 		return err_set(e, DM_BAD, "acks: figures of an unknown disk");
 	if (s.v[STAT_SENT]) {
-		w->sent[f->disk] = s.v[STAT_SENT];
-		w->read[f->disk] = s.v[STAT_READ];
+		w->disk[f->disk].sent = s.v[STAT_SENT];
+		w->disk[f->disk].read = s.v[STAT_READ];
 		window_share_sent(w, f->disk);
 	}
 	return 0;

@@ -21,6 +21,19 @@ struct held_back {		/* a FINAL frame, sent before END */
 	uint8_t *body;
 };
 
+struct report;
+
+struct window_disk {		/* bytes of one disk */
+	uint64_t found;		/* of content described, */
+	uint64_t written;	/* and acknowledged, */
+	uint64_t fetched;	/* less what an interrupted iteration had left */
+	uint64_t sent;		/* payload, as the target was told, */
+	uint64_t read;		/* and how much content it holds */
+	uint64_t refunded;	/* of that: what compression saved */
+	uint64_t scanned, to_scan;	/* at the source */
+	uint64_t told;		/* the window last told, chunks */
+};
+
 struct window {
 	const struct window_options *o;
 	struct frame_in *in, *acks;
@@ -56,12 +69,9 @@ struct window {
 
 	struct progress *progress;
 	uint64_t written;	/* bytes acknowledged, or asked for without acks */
-	uint64_t scanned, to_scan;
-	int64_t told;		/* when steps of windows were last told, */
-	uint64_t *told_window;	/* and which, by disk: chunks */
-	uint64_t *sent;		/* by disk: payload bytes, as the target was told, */
-	uint64_t *read;		/* and how much content they hold */
-	uint64_t *refunded;	/* by disk: those of them that compression saved */
+	int64_t told;		/* when steps of windows were last told */
+	struct window_disk *disk;
+	struct report *report;	/* or NULL */
 };
 
 /* The law's clock: it never goes back, and its whole periods come at the same
@@ -93,6 +103,11 @@ int64_t window_pace(void *arg, uint64_t bytes, int64_t now);
  * is given back. */
 void window_share_sent(struct window *w, uint32_t disk);
 int64_t window_share_due(const struct window *w);	/* law's clock */
+/* window_report.c: a file that tells how far each disk is.  After HELLO. */
+int window_report_open(struct window *w, struct err *e);
+/* Often: it writes no more than once a second. */
+void window_report_turn(struct window *w);
+void window_report_close(struct window *w);	/* removes the file */
 
 #define WINDOW_QUEUE KIB(64)	/* bytes that may wait for the output */
 

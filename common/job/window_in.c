@@ -26,10 +26,7 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 	if (hello_decode(f, &w->hello, e) < 0)
 		return -1;
 	w->has_hello = true;
-	w->sent = x_array(w->hello.ndisks, sizeof(*w->sent));
-	w->read = x_array(w->hello.ndisks, sizeof(*w->read));
-	w->refunded = x_array(w->hello.ndisks, sizeof(*w->refunded));
-	w->told_window = x_array(w->hello.ndisks, sizeof(*w->told_window));
+	w->disk = x_array(w->hello.ndisks, sizeof(*w->disk));
 	/* With acks nobody knows more of the iteration than we do; without them
 	 * other programs on the terminal may. */
 	if (w->o->progress || w->o->acks)
@@ -48,7 +45,9 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 	tally_init(&w->took, &w->hello);
 	tally_init(&w->gave, &w->hello);
 	w->schedule = schedule_new(&w->hello, &so, window_clock(w));
-	return window_share_join(w, e) < 0 ? -1 : frame_pass(w->out, f, e);
+	if (window_share_join(w, e) < 0 || window_report_open(w, e) < 0)
+		return -1;
+	return frame_pass(w->out, f, e);
 }
 
 static int take_entries(struct window *w, const struct frame *f, struct err *e)
@@ -69,6 +68,7 @@ static int take_entries(struct window *w, const struct frame *f, struct err *e)
 			return err_set(e, DM_BAD, "input: descriptor numbers overflow");
 		}
 		tally_add(&w->took, f->disk, &en, w->hello.chunk_size);
+		w->disk[f->disk].found += entry_bytes(&en);
 		if (schedule_put(w->schedule, f->disk, &en, e) < 0)
 			return -1;
 	}
@@ -123,9 +123,9 @@ static int take_news(struct window *w, const struct frame *f, struct err *e)
 	if (f->type == FT_PROGRESS) {
 		if (progress_decode(f, &p, e) < 0)
 			return -1;
-		if (p.stage == STAGE_SCAN) {
-			w->scanned = p.done;
-			w->to_scan = p.total;
+		if (p.stage == STAGE_SCAN && f->disk < w->hello.ndisks) {
+			w->disk[f->disk].scanned = p.done;
+			w->disk[f->disk].to_scan = p.total;
 		}
 	}
 	if (frame_out_queued(w->out) >= WINDOW_QUEUE)

@@ -59,13 +59,14 @@ void window_share_sent(struct window *w, uint32_t disk)
 {
 	/* Of the same moment: what was acknowledged meanwhile says nothing, as
 	 * whoever sent it may not have told yet. */
-	uint64_t saved = w->read[disk] > w->sent[disk] ? w->read[disk] - w->sent[disk] : 0;
+	struct window_disk *d = &w->disk[disk];
+	uint64_t saved = d->read > d->sent ? d->read - d->sent : 0;
 
-	if (saved <= w->refunded[disk])
+	if (saved <= d->refunded)
 		return;
-	pace_return(&w->own, saved - w->refunded[disk]);
-	pace_return(&w->shared, saved - w->refunded[disk]);
-	w->refunded[disk] = saved;
+	pace_return(&w->own, saved - d->refunded);
+	pace_return(&w->shared, saved - d->refunded);
+	d->refunded = saved;
 }
 
 /* Steps of the windows, for whoever looks at the stream: no more than once a
@@ -81,10 +82,10 @@ static int tell_steps(struct window *w, struct err *e)
 		uint64_t window = l->steady / chunk;
 		struct stats s = { 0 };
 
-		if (window == w->told_window[d] || frame_out_queued(w->out) >= WINDOW_QUEUE)
+		if (window == w->disk[d].told || frame_out_queued(w->out) >= WINDOW_QUEUE)
 			continue;
 		w->told = time_mono();
-		w->told_window[d] = window;
+		w->disk[d].told = window;
 		s.v[STAT_WINDOW] = window;
 		s.v[STAT_FLIGHT] = l->flight / chunk;
 		s.v[STAT_WHY] = l->reason;

@@ -13,6 +13,7 @@
 #   progress  whether to show it
 #   ids       whether the site can keep the ids of targets elsewhere
 #   id        of the site
+#   site      its config
 
 # A word for the shell.
 def q: if test("^[A-Za-z0-9_@%+=:,./-]+$") then . else @sh end;
@@ -34,6 +35,9 @@ def seal($option; $key): if $key then [$option, $key] else [] end;
 
 def changed($in):
 	["dm-changed", "--workload", $in.w.name] +
+	(if $in.w.disks[0].target == null and $in.site.chunk_size != 1048576
+	 then ["--chunk-size", ($in.site.chunk_size | tostring)] else [] end) +
+	(if $in.site.algorithm != "blake3" then ["--algo", $in.site.algorithm] else [] end) +
 	([$in.w.disks[] | . as $d | $in.tracker[.name] as $t | base_of($in; .name) as $b |
 		if .tracker == "state" then
 			["--state", "\($d.name)=\($d.state)"] +
@@ -103,6 +107,9 @@ def budget($w):
 	else "--budget \"${DM_BUDGET:-/dev/shm/dm-budget.$(id -u)}\(if $w.node.budget then "," + $w.node.budget else "" end)\" "
 	end;
 
+# Where dm-status finds how far an iteration is.
+def report($w): "\($w.site)/status/\($w.name).running";
+
 def stages($in):
 	$in.w as $w |
 	(if $in.scan | length > 0 then
@@ -118,6 +125,7 @@ def stages($in):
 		((if $w.window then ["--window", $w.window] else [] end) +
 		(if $w.interval then ["--interval", $w.interval] else [] end) +
 		(if $in.progress then ["--progress"] else [] end) +
+		["--report", report($in.w)] +
 		seal("--unseal"; key_here($in)) +
 		["--resume", $w.site] | words)] +
 	[["dm-recv"] + seal("--seal"; key_here($in)) + (if $w.streams then ["--streams", ($w.streams | tostring)] else [] end) +
@@ -141,6 +149,7 @@ def pipeline:
 		"tmp=$(mktemp -d) || exit 4",
 		"trap 'rm -rf \"$tmp\"' EXIT",
 		"mkfifo \"$tmp/acks\" || exit 4",
+		"mkdir -p \($in.w.site + "/status" | q) || exit 4",
 		(select($in.w.recovery) |
 			"printf '%s\\n' \($in.w.recovery | tojson | @sh) >\"$tmp/recovery.json\" || exit 4"),
 		(select($in.make | length > 0) | clone($in) | there($in.w.host) + " || exit 4"),

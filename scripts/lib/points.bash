@@ -50,7 +50,7 @@ point_open() {
 }
 
 point_words() {
-	[ ! -s "$tmp/$name.hold" ] || sed "s/^/$name: /" "$tmp/$name.hold" >&2
+	[ ! -s "$tmp/$name.hold" ] || sed "s/^/$name: /" "$tmp/$name.hold" | tee -a "$tmp/$name.said" >&2
 }
 
 # point_close: tell the holder what the catalog says.

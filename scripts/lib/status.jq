@@ -2,62 +2,118 @@
 
 def duration_seconds: {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[.[-1:]] * (.[:-1] | tonumber);
 def instant: sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601;
+def whole: if type == "string" then tonumber else . end;
+def most(f): [.[] | f | values] | max;
 
 # What one may be behind: what the plan says, else two of its intervals, since an
 # iteration that begins when one is over needs time too.
 def allowed: if .rpo then .rpo | duration_seconds
 	elif .schedule then 2 * (.schedule.every | duration_seconds) else null end;
 
-# The word for it.  Input: the workload's object so far.
-def state:
-	if .error then "unknown"
+# The words, the gravest first: a workload has that of its gravest disk.
+def states: ["unknown", "exceeded interval", "failed", "no checkpoint", "initializing", "synchronizing", "in sync"];
+
+# What is still to be done of a disk, by what the iteration under way reported of
+# it.  Not all may be found yet: then it is that much at least, and when it will
+# be done is not known.
+def backlog($all_found):
+	(if . then [.found - .done, 0] | max else null end) as $left |
+	{
+		backlog_bytes: $left, backlog_complete: (if . then $all_found else null end),
+		scanned_bytes: .scanned, to_scan_bytes: .to_scan, done_bytes: .done, rate_bytes_per_second: .rate, window_bytes: .window, window_reason: .reason,
+		eta_seconds: (if $left == null or ($all_found | not) then null elif $left == 0 then 0
+			elif .rate != null and .rate > 0 then $left / .rate else null end),
+		stalled: ($left != null and $left > 0 and .rate == 0)
+	};
+
+# Seconds that an iteration needs at least though not all is found: for the rest
+# of the scan at its speed, and for what is found.
+def least_seconds($report):
+	([$report.disks[].scanned] | add) as $scanned | ([$report.disks[].to_scan] | add) as $to_scan |
+	[(if $scanned > 0 then ([$to_scan - $scanned, 0] | max) * $report.seconds / $scanned else 0 end),
+	 (.[] | if .backlog_bytes != null and .rate_bytes_per_second != null and .rate_bytes_per_second > 0
+		then .backlog_bytes / .rate_bytes_per_second else 0 end)] | max;
+
+# What all disks of a workload share.
+def workload_facts($now):
+	. as $f | .w as $w | (.list | last) as $last |
+	([.open[] | select(.workload == $w.name)]) as $mine |
+	([$mine[] | select(.alive)] != [] or .report != null) as $running |
+	{
+		error: (if .error == "" then null else .error end),
+		allowed: ($w | allowed), running: $running, last: $last,
+		failed: ($running | not and
+			(any($mine[]; $last == null or (.started | instant) >= ($last.started | instant)) or
+			 ($f.failed != null and ($last == null or ($f.failed.time | instant) >= ($last.committed | instant))))),
+		took: (if $last then ($last.committed | instant) - ($last.started | instant) else 0 end)
+	};
+
+def disk_facts($f; $k; $now):
+	. as $d | ([$f.list[] | select(any(.disks[]; .name == $d.name))] | last) as $at |
+	($at.disks // [] | map(select(.name == $d.name)) | first) as $c |
+	($f.report.disks // [] | map(select(.name == $d.name)) | first) as $r |
+	(if $at then $now - ($at.time | instant) else null end) as $lag |
+	{
+		name: $d.name, size: ($c.size // $r.size | whole), checkpoint: $at.seq, checkpoint_time: $at.time,
+		lag_seconds: $lag, changed_bytes: ($c.changed | whole),
+		exceeded: ($k.error == null and $k.allowed != null and
+			(if $lag then $lag > $k.allowed else $k.running | not end))
+	} + ($r | backlog($f.report.complete == true));
+
+# What the lag will have grown to when the next checkpoint is there, which is
+# there for all disks at once; $eta: when that is.
+def predicted($w; $k; $eta; $least; $stalled):
+	.predicted_lag_seconds = (
+		if .lag_seconds == null then null
+		elif $k.running then (if $eta == null then null else .lag_seconds + $eta end)
+		elif $w.schedule then ([.lag_seconds, ($w.schedule.every | duration_seconds)] | max) + $k.took
+		else null end) |
+	.breach_predicted = (
+		if $k.allowed == null or .lag_seconds == null then null
+		elif .predicted_lag_seconds != null then .predicted_lag_seconds > $k.allowed
+		elif .lag_seconds > $k.allowed or ($k.running and ($stalled or .lag_seconds + $least > $k.allowed)) then true
+		else null end);
+
+def state($k):
+	if $k.error then "unknown"
 	elif .checkpoint == null then
-		(if .running then "initializing" elif .interrupted then "failed" else "no checkpoint" end)
+		(if $k.running then "initializing" elif $k.failed then "failed" else "no checkpoint" end)
 	elif .exceeded then "exceeded interval"
-	elif .interrupted then "failed"
-	elif .running then "synchronizing"
+	elif $k.failed then "failed"
+	elif $k.running then "synchronizing"
 	else "in sync" end;
 
-def workload_status($slots; $now):
-	. as $f | (.list | last) as $last | .w as $w |
-	([.open[] | select(.workload == $w.name)]) as $mine |
-	([$mine[] | select(.alive)] | last) as $live |
-	([$slots[] | select(.workload == $w.name)] | last) as $slot |
-	($w | allowed) as $most |
-	(if $last then $now - ($last.time | instant) else null end) as $lag |
-	(if $last then ($last.committed | instant) - ($last.started | instant) else null end) as $took |
-	(if $slot and $slot.total > 0 then [$slot.total - $slot.done, 0] | max else null end) as $backlog |
-	(if $backlog != null and $slot.rate > 0 then $backlog / $slot.rate
-	 elif $backlog == 0 then 0 else null end) as $eta |
+def workload_status($now):
+	. as $f | .w as $w | workload_facts($now) as $k |
+	[$w.disks[] | disk_facts($f; $k; $now)] |
+	(if all(.[]; .eta_seconds != null) then most(.eta_seconds) else null end) as $eta |
+	(if $f.report then least_seconds($f.report) else 0 end) as $least |
+	any(.[]; .stalled) as $stalled |
+	map(predicted($w; $k; $eta; $least; $stalled) | .state = state($k)) |
+	. as $disks |
+	def sum(f): if $f.report then map(f | values) | add else null end;
 	{
-		workload: $w.name, site: $w.site,
-		error: (if $f.error == "" then null else $f.error end),
-		running: ($live != null or $slot != null),
-		interrupted: ($live == null and $slot == null and
-			any($mine[]; $last == null or (.started | instant) >= ($last.started | instant))),
-		checkpoint: $last.seq, checkpoints: ($f.list | length), checkpoint_time: $last.time,
-		interval_seconds: $most, lag_seconds: $lag,
-		exceeded: ($f.error == "" and $most != null and
-			(if $last then $lag > $most else $live == null and $slot == null end)),
-		backlog_bytes: $backlog, done_bytes: $slot.done,
-		rate_bytes_per_second: $slot.rate, window_bytes: $slot.window, window_reason: $slot.reason,
-		eta_seconds: $eta,
-		disks: [$w.disks[] | . as $d | ($last.disks // [] | map(select(.name == $d.name)) | first) as $c |
-			{name: $d.name, size: $c.size, lag_seconds: (if $c then $lag else null end),
-			 changed_bytes: ($c.changed // null | if type == "string" then tonumber else . end)}]
-	} |
-	# What the lag will have grown to when the next checkpoint is there.
-	.predicted_lag_seconds = (
-		if $last == null then null
-		elif .running then (if $eta == null then null else $lag + $eta end)
-		elif $w.schedule then [$lag, ($w.schedule.every | duration_seconds)] | max + ($took // 0)
-		else null end) |
-	.breach_predicted = (if $most == null or .predicted_lag_seconds == null then null
-		else .predicted_lag_seconds > $most end) |
-	.state = state;
+		workload: $w.name, site: $w.site, error: $k.error,
+		state: (states - (states - [$disks[].state]) | first),
+		running: $k.running, interrupted: $k.failed,
+		last_failure: (if $k.failed then $f.failed else null end),
+		checkpoint: $k.last.seq, checkpoints: ($f.list | length), checkpoint_time: $k.last.time,
+		interval_seconds: $k.allowed,
+		lag_seconds: (if any(.lag_seconds == null) then null else most(.lag_seconds) end),
+		exceeded: any(.exceeded),
+		backlog_bytes: sum(.backlog_bytes), backlog_complete: $f.report.complete,
+		scanned_bytes: sum(.scanned_bytes), to_scan_bytes: sum(.to_scan_bytes),
+		done_bytes: sum(.done_bytes), rate_bytes_per_second: sum(.rate_bytes_per_second),
+		window_bytes: (if $f.report then map(.window_bytes | values) | add / length | floor else null end),
+		eta_seconds: $eta, stalled: $stalled,
+		predicted_lag_seconds: most(.predicted_lag_seconds),
+		breach_predicted: (map(.breach_predicted) | if any(. == true) then true
+			elif any(. == null) then null else false end),
+		disks: .
+	};
 
-def status($plan; $slots; $now):
-	{plan: $plan, time: ($now | floor | todateiso8601), workloads: map(workload_status($slots; $now))};
+def status($plan; $now):
+	{plan: $plan, time: ($now | floor | todateiso8601), workloads: map(workload_status($now))};
 
 # --- for people -----------------------------------------------------------
 
@@ -70,14 +126,14 @@ def pad($n): . + (" " * ([$n - length, 0] | max)) + "  ";
 
 def columns: ["WORKLOAD", "DISK", "STATE", "LAG", "ALLOWED", "BACKLOG", "RATE", "ETA", "PREDICTED", "CHECKPOINT"];
 def rows: .workloads[] | . as $w | .disks | to_entries[] | .key as $i | .value |
-	[(if $i == 0 then $w.workload else "" end), .name, $w.state, (.lag_seconds | span)] +
-	(if $i > 0 then ["", "", "", "", "", ""] else [
-		($w.interval_seconds | span), ($w.backlog_bytes | bytes),
-		(if $w.rate_bytes_per_second == null then "-" else ($w.rate_bytes_per_second | bytes) + "/s" end),
-		($w.eta_seconds | span),
-		(if $w.breach_predicted then "breach (\($w.predicted_lag_seconds | span))"
-		 elif $w.breach_predicted == false then "ok" else "-" end),
-		($w.checkpoint // "-" | tostring)] end);
+	[(if $i == 0 then $w.workload else "" end), .name, .state, (.lag_seconds | span),
+	 (if $i == 0 then $w.interval_seconds | span else "" end),
+	 (.backlog_bytes | bytes) + (if .backlog_complete == false then "+" else "" end),
+	 (if .rate_bytes_per_second == null then "-" else (.rate_bytes_per_second | bytes) + "/s" end),
+	 (if .stalled then "stalled" else .eta_seconds | span end),
+	 (if .breach_predicted then "breach" + (if .predicted_lag_seconds then " (\(.predicted_lag_seconds | span))" else "" end)
+	  elif .breach_predicted == false then "ok" else "-" end),
+	 (.checkpoint // "-" | tostring)];
 def table: [columns, rows] as $all |
 	([range(0; columns | length)] | map(. as $i | [$all[][$i] | length] | max)) as $width |
 	$all[] | [to_entries[] | .key as $i | .value | pad($width[$i])] | join("") | sub(" +$"; "");
@@ -86,23 +142,33 @@ def table: [columns, rows] as $all |
 
 def escaped: gsub("\\\\"; "\\\\") | gsub("\""; "\\\"") | gsub("\n"; "\\n");
 def number: if . == true then 1 elif . == false then 0 else . end;
-def metric($name; $help; $key): . as $s |
-	[.workloads[] | select(.[$key] != null) |
-		"\($name){plan=\"\($s.plan | escaped)\",workload=\"\(.workload | escaped)\"} \(.[$key] | number)"] |
+# Input: objects with labels and what is told of them.
+def metric($name; $help; $key):
+	[.[] | select(.[$key] != null) | "\($name){\(.labels)} \(.[$key] | number)"] |
 	if length > 0 then "# HELP \($name) \($help)", "# TYPE \($name) gauge", .[] else empty end;
-def states: ["initializing", "synchronizing", "in sync", "exceeded interval", "failed", "no checkpoint", "unknown"];
+def metric_states($name; $help):
+	"# HELP \($name) \($help)", "# TYPE \($name) gauge",
+	(.[] | . as $x | states[] | "\($name){\($x.labels),state=\"\(.)\"} \(. == $x.state | number)");
+# Of workloads, and with another beginning of the names of disks.
+def metrics($dm; $whose):
+	metric($dm + "_lag_seconds"; "Age of the newest recovery checkpoint\($whose)."; "lag_seconds"),
+	metric($dm + "_interval_exceeded"; "Whether it is older than the plan allows."; "exceeded"),
+	metric($dm + "_predicted_lag_seconds"; "Age when the next checkpoint will be there."; "predicted_lag_seconds"),
+	metric($dm + "_breach_predicted"; "Whether that will be more than the plan allows."; "breach_predicted"),
+	metric($dm + "_backlog_bytes"; "What the iteration under way has found and still to write."; "backlog_bytes"),
+	metric($dm + "_backlog_complete"; "Whether it has found all."; "backlog_complete"),
+	metric($dm + "_rate_bytes_per_second"; "How fast it writes."; "rate_bytes_per_second"),
+	metric($dm + "_eta_seconds"; "When that will be done."; "eta_seconds"),
+	metric($dm + "_stalled"; "Whether it writes nothing although there is a backlog."; "stalled"),
+	metric_states($dm + "_state"; "The state it is in.");
 def prometheus:
-	metric("dm_lag_seconds"; "Age of the newest recovery checkpoint."; "lag_seconds"),
+	(.plan | escaped) as $plan |
+	[.workloads[] | .labels = "plan=\"\($plan)\",workload=\"\(.workload | escaped)\""] |
+	metrics("dm"; ", of the disk furthest behind"),
 	metric("dm_interval_seconds"; "Age that the plan allows."; "interval_seconds"),
-	metric("dm_interval_exceeded"; "Whether the newest checkpoint is older than that."; "exceeded"),
-	metric("dm_predicted_lag_seconds"; "Age when the next checkpoint will be there."; "predicted_lag_seconds"),
-	metric("dm_breach_predicted"; "Whether that is more than the plan allows."; "breach_predicted"),
 	metric("dm_running"; "Whether an iteration runs."; "running"),
-	metric("dm_backlog_bytes"; "What the iteration under way has still to write."; "backlog_bytes"),
-	metric("dm_rate_bytes_per_second"; "How fast it writes."; "rate_bytes_per_second"),
-	metric("dm_eta_seconds"; "When that will be done."; "eta_seconds"),
 	metric("dm_window_bytes"; "Mean window of a disk."; "window_bytes"),
 	metric("dm_checkpoints"; "Recovery checkpoints in the catalog."; "checkpoints"),
-	(. as $s | "# HELP dm_state The state the workload is in.", "# TYPE dm_state gauge",
-		(.workloads[] | . as $w | states[] |
-		"dm_state{plan=\"\($s.plan | escaped)\",workload=\"\($w.workload | escaped)\",state=\"\(.)\"} \(. == $w.state | number)"));
+	([.[] | .labels as $l | .disks[] | .labels = "\($l),disk=\"\(.name | escaped)\""] |
+		metrics("dm_disk"; " that has the disk"),
+		metric("dm_disk_window_bytes"; "Bytes that may be in flight."; "window_bytes"));

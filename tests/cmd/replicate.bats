@@ -310,6 +310,17 @@ open_gate() {
 	both_back latest a.raw b.raw
 }
 
+@test "a site of other chunks and another hash is served as it is" {
+	rm -r site
+	exits 0 dm-checkpoint init --chunk-size 64K --hash blake2b site
+	plan
+	replicated
+	change
+	replicated
+	[[ $output == *"checkpoint 2, incremental"* ]]
+	both_back 2 a.raw b.raw
+}
+
 @test "targets of their own: files" {
 	plan ".workloads[0].disks |= map(.target = \"file:$T/copy.\\(.name)\")"
 	replicated
