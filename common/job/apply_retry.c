@@ -36,7 +36,7 @@ int apply_again(struct apply *a, const struct apply_job *j, struct apply_patienc
 	struct nak n = { .index = j->c.en.index, .cls = CLASS_THROTTLE };
 	struct timespec t = { .tv_nsec = LOOK * MS };
 
-	if (rc != -EAGAIN || time_mono() - p->since > LONGEST)
+	if ((rc != -EAGAIN && rc != -EBUSY) || time_mono() - p->since > LONGEST)
 		return 0;
 	volume_forgive(a->disk[j->disk].vol);
 	p->pause = jitter_next(p->pause);

@@ -149,6 +149,7 @@ static void file_close(struct volume *v)
 	file_close_target(f);
 	file_base_close(&f->base);
 	fd_close(f->direct);
+	fd_close(f->behind);
 	fd_close(f->fd);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -159,7 +160,7 @@ static int file_open(struct volume *v, const struct uri *u, const struct volume_
 	struct file_vol *f = x_alloc(sizeof(*f));
 	int r;
 
-	f->fd = f->direct = -1;
+	f->fd = f->direct = f->behind = -1;
 	f->base.fd = -1;
 	pthread_mutex_init(&f->lock, NULL);
 	v->priv = f;

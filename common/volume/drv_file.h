@@ -33,6 +33,7 @@ struct file_target {
 	pthread_mutex_t lock;	/* of what follows, and of begin */
 	struct iset *covered;	/* full iterations: bytes written or zeroed */
 	uint64_t dirty, dirty_lo, dirty_hi;	/* bytes and range since writeback was last started */
+	uint64_t behind_lo, behind_hi;	/* the range it was last started for */
 };
 
 /* The older of a pair of clones. */
@@ -46,6 +47,8 @@ struct file_base {
 struct file_vol {
 	int fd;
 	int direct;		/* a target past the page cache, or -1 */
+	int behind;		/* a target whose writeback is awaited, or -1: its
+				 * errors are for the other descriptor to find */
 	bool device;
 	uint32_t sector;
 	struct stat st;
@@ -81,7 +84,7 @@ int file_finalize(struct volume *v, const char *source_point, const struct id *s
     struct volume_final *f);
 /* Bytes at off were left in the page cache. */
 void file_written(struct file_vol *f, uint64_t off, uint64_t len);
-/* drv_file_direct.c: once, on a target that is open. */
+/* drv_file_direct.c: once, on a target that is open: f->direct and f->behind. */
 void file_direct_open(struct file_vol *f);
 /* Write by the best way: 0, or -1 and errno. */
 int file_put(struct file_vol *f, const uint8_t *p, size_t len, uint64_t off);

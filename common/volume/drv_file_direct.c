@@ -23,6 +23,7 @@ void file_direct_open(struct file_vol *f)
 	/* The descriptor, not the name: the file may have none any more. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
 	f->direct = open(path, O_WRONLY | O_DIRECT | O_CLOEXEC);
+	f->behind = open(path, O_RDONLY | O_CLOEXEC);
 }
 
 /* Bytes at p that can go past the cache. */

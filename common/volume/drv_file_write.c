@@ -75,24 +75,44 @@ static int claim(struct volume *v, struct file_target *t, uint64_t off, uint64_t
 	return r < 0 ? volume_fail(v, ENOMEM, "write at %" PRIu64, off) : 0;
 }
 
-/* Count bytes that wait in the page cache, and start writeback each 8 MiB, so
- * that a flush finds little left to do. */
+/* What writeback was started for one step ago is on the disk soon; then nobody
+ * needs it in the page cache.  On a descriptor of its own, as an error is told
+ * once on each, and a flush has to see it. */
+static void write_behind(const struct file_vol *f, uint64_t lo, uint64_t hi)
+{
+	if (f->behind < 0 || lo == hi)
+		return;
+	(void)sync_file_range(f->behind, (off_t)lo, (off_t)(hi - lo), SYNC_FILE_RANGE_WAIT_BEFORE |
+	    SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+	(void)posix_fadvise(f->behind, (off_t)lo, (off_t)(hi - lo), POSIX_FADV_DONTNEED);
+}
+
+/* Count bytes that wait in the page cache, start writeback each 8 MiB, and wait
+ * for that of the step before: so a flush finds little left to do, and neither
+ * what is dirty nor what is cached grows with the disk. */
 void file_written(struct file_vol *f, uint64_t off, uint64_t len)
 {
 	struct file_target *t = f->target;
-	uint64_t lo = 0, hi = 0;
+	uint64_t lo = 0, hi = 0, old_lo = 0, old_hi = 0;
 
 	pthread_mutex_lock(&t->lock);
 	lo = t->dirty_lo = t->dirty ? min64(t->dirty_lo, off) : off;
 	hi = t->dirty_hi = t->dirty ? max64(t->dirty_hi, off + len) : off + len;
 	t->dirty += len;
-	if (t->dirty >= WRITEBACK_STEP)
+	if (t->dirty >= WRITEBACK_STEP) {
 		t->dirty = 0;
-	else
+		old_lo = t->behind_lo;
+		old_hi = t->behind_hi;
+		t->behind_lo = lo;
+		t->behind_hi = hi;
+	} else {
 		hi = 0;
+	}
 	pthread_mutex_unlock(&t->lock);
-	if (hi)
-		(void)sync_file_range(f->fd, (off_t)lo, (off_t)(hi - lo), SYNC_FILE_RANGE_WRITE);
+	if (!hi)
+		return;
+	(void)sync_file_range(f->fd, (off_t)lo, (off_t)(hi - lo), SYNC_FILE_RANGE_WRITE);
+	write_behind(f, old_lo, old_hi);
 }
 
 int file_write(struct volume *v, const void *p, size_t len, uint64_t off)

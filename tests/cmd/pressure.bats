@@ -3,6 +3,7 @@
 # bats file_tags=plain
 load ../lib/common
 load ../lib/volumes
+load ../lib/nbd
 
 setup() {
 	dm_setup
@@ -32,6 +33,30 @@ put() {
 	cmp a.raw b.raw
 	# The window was pushed below what measuring alone allows.
 	dm-json <req | jq -es 'map(select(.type == "stat") | select(.why == 5)) | length >= 1 and (map(.window) | min) < 16'
+}
+
+# refusals FILE FROM TO: how many of the calls in these lines of a log are made
+# a second time: the store refused them.
+refusals() {
+	awk -v from="$2" -v to="$3" '$1 == "write" { n++; if (seen[$2]++ && n > from && n <= to) r++ } END { print r + 0 }' "$1"
+}
+
+@test "a store that takes two calls at once is asked for no more, and not again and again" {
+	local n early late
+	image_random a.raw 200M
+	sh_exits 0 'set -o pipefail
+		dm-changed a.raw | dm-describe | dm-window --acks acks | tee req | dm-send --allow-change a.raw |
+		dm-write --threads 16 --acks acks "log+fault+file:b.raw?most=2&delay=20&log=calls"'
+	cmp a.raw b.raw
+	n=$(grep -c '^write' calls)
+	early=$(refusals calls 0 $((n / 4)))
+	late=$(refusals calls $((n - n / 4)) "$n")
+	echo "$n calls for 200 chunks; made again: $early of the first quarter, $late of the last"
+	dm-json <req | jq -c 'select(.type == "stat") | [.window, .flight, .why]'
+	[ "$early" -gt 0 ]
+	[ "$late" -lt "$early" ]
+	# What is in flight at last is what the store takes, and a little.
+	dm-json <req | jq -es 'map(select(.type == "stat" and .why == 5)) | last | .window <= 8 and .flight <= 8'
 }
 
 @test "a store that never takes anything ends it with its reason" {
@@ -71,6 +96,77 @@ put() {
 	wait_for test -e codes
 	[ "$(cat codes)" = "0 0 0 0 0" ]
 	cmp a.raw b.raw
+}
+
+@test "while a server behind the writer stands still, the memory of all is bounded" {
+	local p most server
+	image_random a.raw 400M
+	truncate -s 400M t.raw
+	nbd s file t.raw
+	server=$pid
+	dm-checkpoint init site
+	for p in dm-changed dm-describe dm-window dm-recv dm-send dm-write dm-checkpoint; do put "$p"; done
+	(PATH=$T/.bin:$PATH; set -o pipefail
+		dm-changed a.raw | dm-describe | dm-window --acks acks |
+			dm-recv --timeout 3 --streams 2 -- dm-send --allow-change a.raw | dm-write "a=$uri" |
+			dm-checkpoint commit --acks acks --workload w site
+		echo "${PIPESTATUS[*]}" >codes) 2>err &
+	at_end reap $!
+	wait_for eval '[ "$(stat -c %b t.raw)" -gt 40000 ]'
+	kill -STOP "$server"
+	at_end reap "$server"
+	sleep 5	# longer than a worker may be silent
+	[ ! -e codes ]
+	for p in dm-window dm-recv dm-send dm-write dm-checkpoint; do
+		most=64
+		[ "$p" != dm-window ] && [ "$p" != dm-checkpoint ] || most=16
+		for pid in $(cat "$p.pid"); do
+			echo "$p $(anon "$pid") MiB of $most"
+			[ "$(anon "$pid")" -le "$most" ]
+		done
+	done
+	[ "$(wc -l <dm-send.pid)" -eq 2 ]
+	kill -CONT "$server"
+	wait_for test -e codes
+	[ "$(cat codes)" = "0 0 0 0 0 0" ]
+	cmp a.raw t.raw
+}
+
+# cached FILE: MiB of a file or device in the page cache.
+cached() {
+	python3 - "$1" <<-'END'
+		import ctypes, mmap, os, sys
+		fd = os.open(sys.argv[1], os.O_RDONLY)
+		size = os.lseek(fd, 0, os.SEEK_END)
+		libc = ctypes.CDLL(None, use_errno=True)
+		libc.mmap.restype = ctypes.c_void_p
+		libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + 3 * [ctypes.c_int] + [ctypes.c_long]
+		at = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+		pages = (ctypes.c_ubyte * (size // 4096))()
+		if libc.mincore(ctypes.c_void_p(at), ctypes.c_size_t(size), pages):
+		    sys.exit("mincore: errno %d" % ctypes.get_errno())
+		print(sum(p & 1 for p in pages) * 4096 >> 20)
+	END
+}
+
+# fills_no_cache CHUNK TARGET: copy a.raw onto it in chunks of this size.
+fills_no_cache() {
+	sh_exits 0 "set -o pipefail
+		dm-send --all --chunk-size $1 --allow-change d=a.raw | dm-write --json 'd=$2'"
+	echo "$2 in chunks of $1: $(cached "$2") MiB cached"
+	[ "$(cached "$2")" -le 40 ]
+	cmp -n 314572800 a.raw "$2"
+}
+
+@test "writing leaves the page cache to others, past it or through it" {
+	image_random a.raw 300M
+	fills_no_cache 1M b.raw
+	rm b.raw
+	fills_no_cache 32K b.raw	# too short to go past it
+	truncate -s 300M l.raw
+	loop_attach l.raw
+	fills_no_cache 1M "$loop"
+	fills_no_cache 32K "$loop"
 }
 
 @test "a worker that is stopped is replaced" {
