@@ -33,7 +33,7 @@ static void args_parse(struct args *a, int argc, char **argv)
 		{ "site", 0, OPT_STR, &a->site, "DIR",
 		  "keep the ids of what is written, and what is durable, in this site", 0, 0 },
 		{ "force", 'f', OPT_FLAG, &a->force, NULL,
-		  "write to a target that looks mounted, in use or foreign", 0, 0 },
+		  "write to a target that looks mounted or in use", 0, 0 },
 		{ "verify-base", 0, OPT_FLAG, &a->verify_base, NULL,
 		  "read a target that nothing proves to hold the base, and compare", 0, 0 },
 		{ "json", 0, OPT_FLAG, &a->json, NULL,

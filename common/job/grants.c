@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "volume/volume.h"
+
 int grants_parse(struct grants *g, char *const words[], size_t n, struct err *e)
 {
 	g->arg = x_array(n ? n : 1, sizeof(*g->arg));
@@ -32,20 +34,27 @@ void grants_free(struct grants *g)
 	g->n = 0;
 }
 
+static bool is_directory(const char *path)
+{
+	size_t len = strlen(path);
+	struct stat st;
+
+	return (len && path[len - 1] == '/') || (!stat(path, &st) && S_ISDIR(st.st_mode));
+}
+
 /* May one URI serve several disks? */
 static bool is_container(const char *uri)
 {
 	struct uri u;
 	struct err e = {0};
-	struct stat st;
 	size_t len;
 	bool yes;
 
 	if (uri_parse(uri, &u, &e) < 0)
 		return false;
-	len = strlen(u.path);
-	yes = strcmp(u.scheme, "file") || (len && u.path[len - 1] == '/') ||
-	    (!stat(u.path, &st) && S_ISDIR(st.st_mode));
+	len = strlen(u.scheme);
+	yes = volume_many(u.scheme) ||
+	    (len >= 4 && !strcmp(u.scheme + len - 4, "file") && is_directory(u.path));
 	uri_free(&u);
 	return yes;
 }

@@ -2,7 +2,7 @@
  *
  * A disk is served by the argument of its name.  One unnamed argument serves
  * the only disk of a stream whatever their names are, and every disk of a
- * stream when it is a container: a directory, or not a file at all (repo:). */
+ * stream when it is a container: a directory, a site, snapshots of EBS. */
 #ifndef DM_JOB_GRANTS_H
 #define DM_JOB_GRANTS_H
 

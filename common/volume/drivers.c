@@ -38,6 +38,15 @@ static bool among(const char *list, const char *word)
 	return false;
 }
 
+bool volume_many(const char *scheme)
+{
+#ifdef DM_TEST_DRIVERS
+	while (!strncmp(scheme, "fault+", 6) || !strncmp(scheme, "log+", 4))
+		scheme = strchr(scheme, '+') + 1;
+#endif
+	return among("repo s3 ebs", scheme);
+}
+
 static const struct module *module_of(const char *scheme)
 {
 	for (size_t i = 0; i < LEN(modules); i++)

@@ -38,7 +38,7 @@ static int check_parent(struct volume *v, struct ebs_target *t, const char *pare
 	rc = 0;
 	if (strcmp(s.state, "completed") != 0)
 		rc = err_set(&v->err, DM_NO, "%s: snapshot %s is %s", v->uri, parent, s.state);
-	else if (!known && !how->force)
+	else if (!known)
 		rc = err_set(&v->err, DM_NO, "%s: snapshot %s does not hold the state this iteration starts "
 		    "from; send a full one", v->uri, parent);
 	else if (s.volume > t->volume)

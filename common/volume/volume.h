@@ -20,6 +20,10 @@ struct volume_group;	/* what volumes of one iteration share (one session of
 struct volume_group *volume_group_new(void);
 void volume_group_free(struct volume_group *g);	/* after its volumes */
 
+/* Does one URI of this scheme serve any number of disks, told apart by their
+ * names?  (Of file: a directory does.) */
+bool volume_many(const char *scheme);
+
 enum volume_mode { VOL_READ, VOL_WRITE };
 
 struct volume_how {

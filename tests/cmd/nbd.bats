@@ -189,6 +189,20 @@ with open("a", "wb") as f:
 	one_line "has 24117248 bytes, the disk has 25165824"
 }
 
+@test "one export is not the target, nor the source, of two disks" {
+	image_random a 1M
+	image_random b 1M
+	truncate -s 1M t
+	nbd s file t
+	uri="nbd+unix:///a?socket=$T/s"
+	cp t before
+	sh_exits 2 "dm-send --all a b | dm-write --json '$uri'"
+	one_line dm-write: 'no target'
+	same t before
+	sh_exits 1 "set -o pipefail; dm-changed a b | dm-describe | dm-send --allow-change '$uri' >/dev/null"
+	one_line dm-send: 'does not grant'
+}
+
 @test "an increment is written only onto its base" {
 	disk a
 	truncate -s 24M t
