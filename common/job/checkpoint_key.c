@@ -143,51 +143,45 @@ static int change(const char *path, struct slot_change *c,
 	return rc;
 }
 
-static int add_main(int argc, char **argv, struct err *e)
+/* add and rotate: another key opens the site, beside the one given or instead. */
+static int slot_new_main(bool rotate, int argc, char **argv, struct err *e)
 {
-	struct slot_change c = { .name = NULL };
+	struct slot_change c = { .rotate = rotate };
 	char **args;
 	size_t n;
 	const struct opt opts[] = {
-		{ "new-key", 0, OPT_STR, &c.file, "FILE", "key or passphrase to add (required)", 0, 0 },
+		{ "new-key", 0, OPT_STR, &c.file, "FILE", rotate ?
+		  "key or passphrase to use from now on (required)" : "key or passphrase to add (required)", 0, 0 },
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
 	};
 	const struct opt_prog prog = {
-		"dm-checkpoint key add", "--new-key FILE SITE NAME",
-		"Let another key or passphrase open the site.", opts, 2, 2,
-	};
-
-	checkpoint_opts(&prog, argc, argv, &args, &n);
-	if (!c.file)
-		opt_die("--new-key is required");
-	c.name = args[1];
-	return change(args[0], &c, slot_add, e);
-}
-
-static int rotate_main(int argc, char **argv, struct err *e)
-{
-	struct slot_change c = { .rotate = true };
-	char **args;
-	size_t n;
-	const struct opt opts[] = {
-		{ "new-key", 0, OPT_STR, &c.file, "FILE", "key or passphrase to use from now on (required)", 0, 0 },
-		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
-	};
-	const struct opt_prog prog = {
-		"dm-checkpoint key rotate", "--new-key FILE SITE",
-		"Replace the key that --key names by another.", opts, 1, 1,
+		rotate ? "dm-checkpoint key rotate" : "dm-checkpoint key add",
+		rotate ? "--new-key FILE SITE" : "--new-key FILE SITE NAME",
+		rotate ? "Replace the key that --key names by another." :
+		    "Let another key or passphrase open the site.", opts, rotate ? 1 : 2, rotate ? 1 : 2,
 	};
 	int rc;
 
 	checkpoint_opts(&prog, argc, argv, &args, &n);
 	if (!c.file)
 		opt_die("--new-key is required");
+	c.name = rotate ? NULL : args[1];
 	rc = change(args[0], &c, slot_add, e);
-	if (rc == 0)
+	if (rc == 0 && rotate)
 		err_warn("the old key opens %s no more; whoever copied its config or the keys in it "
 		    "while it did can still read what is stored: to revoke that, copy the "
 		    "checkpoints to a new site", args[0]);
 	return rc;
+}
+
+static int add_main(int argc, char **argv, struct err *e)
+{
+	return slot_new_main(false, argc, argv, e);
+}
+
+static int rotate_main(int argc, char **argv, struct err *e)
+{
+	return slot_new_main(true, argc, argv, e);
 }
 
 static int remove_main(int argc, char **argv, struct err *e)
