@@ -1,6 +1,7 @@
 # dm-window: the budget of a node, rate limits, and what it shows of them.
 load ../lib/common
 load ../lib/volumes
+load ../lib/faults
 
 setup() {
 	dm_setup
@@ -90,6 +91,45 @@ status() { dm-window --budget budget --status --json; }
 	[ "$(cat code)" -eq 0 ]
 	cmp a.raw b.raw
 	[ "$(status | jq .held)" -le 41943040 ]
+}
+
+# held NAME: MiB of the budget a workload holds, 0 if it takes no part.
+held() { status 2>/dev/null | jq --arg w "$1" '[.pipelines[] | select(.workload == $w) | .held] | add // 0 | . / 1048576'; }
+# share NAME LOW HIGH: it holds so many MiB; the sum is never more than the budget.
+share() {
+	local now
+	[ "$(status | jq '.held <= 41943040')" = true ] || die "more is held than there is" || return 1
+	now=$(held "$1")
+	[ "${now%.*}" -ge "$2" ] && [ "${now%.*}" -le "$3" ]
+}
+flight() { jq --argjson d "$1" '.disks[$d].flight / 1048576 | floor' site/status/low.running; }
+
+@test "pipelines of plans: fair between disks, by priority, to late ones, and back from killed ones" {
+	local t0
+	test_drivers
+	export DM_BUDGET=$T/budget
+	dm-checkpoint init site
+	image_random a.raw 400M
+	# Stores that take a second for each call, so that shares stand still.
+	jq -n '{site: "site", limits: {budget: "40M"}, defaults: {window: "64M"}, workloads: [
+		{name: "low", disks: [
+			{name: "a", volume: "a.raw", freeze: "none", target: "fault+file:la.raw?delay=1000"},
+			{name: "b", volume: "a.raw", freeze: "none", target: "fault+file:lb.raw?delay=1000"}]},
+		{name: "high", priority: 60, disks: [
+			{name: "a", volume: "a.raw", freeze: "none", target: "fault+file:ha.raw?delay=1000"}]}]}' >plan.json
+	background 'exec dm-replicate --now --workload low plan.json'
+	wait_for share low 40 40
+	# Its disks have equal parts.
+	wait_for eval '[ "$(flight 0)" -ge 18 ] && [ "$(flight 1)" -ge 18 ]'
+	# A late one with six times the weight of a disk: 60 to two times 10.
+	background 'exec dm-replicate --now --workload high plan.json'
+	wait_for share high 29 31
+	wait_for share low 9 11
+	t0=$EPOCHREALTIME
+	kill -9 "$(status | jq '.pipelines[] | select(.workload == "high") | .pid')"
+	wait_for share low 39 40
+	# Faster than the one second that a written chunk takes to return credit.
+	[ $((${EPOCHREALTIME/./} - ${t0/./})) -lt 2000000 ]
 }
 
 @test "a rate limit holds, with and without acks" {
