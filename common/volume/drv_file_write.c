@@ -139,10 +139,7 @@ int file_zero(struct volume *v, uint64_t off, uint64_t len)
 		r = claim(v, f->target, off, len, &untouched);
 	if (r != 0 || untouched)
 		return r;
-	if (file_zero_range(f, off, len) != 0)
-		return volume_fail(v, errno, "zero at %" PRIu64, off);
-	file_written(f, off, len);
-	return 0;
+	return file_zero_range(f, off, len) == 0 ? 0 : volume_fail(v, errno, "zero at %" PRIu64, off);
 }
 
 /* It is as it shall be, and a full iteration leaves it so at its end. */

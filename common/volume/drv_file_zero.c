@@ -43,15 +43,16 @@ int file_put_sparse(struct file_vol *f, const uint8_t *p, size_t len, uint64_t o
 	return at > from ? file_put(f, p + from, at - from, off + from) : 0;
 }
 
-static int write_zeros(int fd, uint64_t off, uint64_t len)
+static int write_zeros(struct file_vol *f, uint64_t off, uint64_t len)
 {
 	static const uint8_t zeros[ZEROS_LEN];
 
 	while (len > 0) {
 		size_t n = min64(len, ZEROS_LEN);
 
-		if (fd_pwrite_full(fd, zeros, n, off) != 0)
+		if (fd_pwrite_full(f->fd, zeros, n, off) != 0)
 			return -1;
+		file_written(f, off, n);
 		off += n;
 		len -= n;
 	}
@@ -94,11 +95,11 @@ int file_zero_range(struct file_vol *f, uint64_t off, uint64_t len)
 	int r;
 
 	if (len < PUNCH_MIN || lo >= hi)
-		return write_zeros(f->fd, off, len);
+		return write_zeros(f, off, len);
 	r = zero_fast(f, lo, hi - lo);
 	if (r == 1)
-		return write_zeros(f->fd, off, len);
+		return write_zeros(f, off, len);
 	if (r == 0)
-		r = write_zeros(f->fd, off, lo - off);
-	return r == 0 ? write_zeros(f->fd, hi, off + len - hi) : r;
+		r = write_zeros(f, off, lo - off);
+	return r == 0 ? write_zeros(f, hi, off + len - hi) : r;
 }
