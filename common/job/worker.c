@@ -1,6 +1,7 @@
 /* One worker of dm-recv: started, fed, watched, replaced. */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -156,8 +157,11 @@ static int worker_lost(struct worker *w, struct err *why, struct err *e)
 		    w->name, w->command[0], status);
 		return retry_refuse(w, &no, e);
 	}
-	if (status > 0 && status < 256)
-		err_prefix(why, "status %d", status);
+	if (status > 0 && status < 256) {
+		size_t len = strlen(why->text);
+
+		snprintf(why->text + len, sizeof why->text - len, " (status %d)", status);
+	}
 	if (ending && others_run(w)) {
 		w->state = WORKER_SPARED;
 		return 0;

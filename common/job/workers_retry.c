@@ -1,6 +1,7 @@
 /* When dm-recv goes on trying and when it gives up: a budget of retries for
  * workers that work and fail, a deadline for when nothing works. */
 #include <stdio.h>
+#include <string.h>
 
 #include "job/workers_impl.h"
 
@@ -23,13 +24,15 @@ void retry_earn(struct workers *x)
 		x->tokens++;
 }
 
-static void say(const struct workers *x, const char *fmt, const char *name, const char *why)
+/* What the worker's own program said does not name the worker yet. */
+static void say(const struct worker *w, const char *what, const char *then)
 {
+	bool named = !strncmp(what, w->name, strlen(w->name));
 	char text[700];
 
-	snprintf(text, sizeof text, fmt, name, why);
-	if (x->o->warn)
-		x->o->warn(text);
+	snprintf(text, sizeof text, "%s%s%s%s", named ? "" : w->name, named ? "" : ": ", what, then);
+	if (w->all->o->warn)
+		w->all->o->warn(text);
 }
 
 /* It could never begin, and so could none of the others. */
@@ -60,7 +63,7 @@ int retry_lost(struct worker *w, bool had_begun, const struct err *why, struct e
 	}
 	if (w->failures == FAILURES_SAID && x->ever_ready) {
 		w->said = true;
-		say(x, "%s: %s (three times in a row; it is tried on)", w->name, why->text);
+		say(w, why->text, " (three times in a row; it is tried on)");
 	}
 	return 0;
 }
@@ -70,7 +73,7 @@ void retry_back(struct worker *w)
 	w->failures = 0;
 	w->backoff = 0;
 	if (w->said)
-		say(w->all, "%s: works again%s", w->name, "");
+		say(w, "works again", "");
 	w->said = false;
 }
 
@@ -85,7 +88,7 @@ int retry_refuse(struct worker *w, const struct err *why, struct err *e)
 		if (o->state == WORKER_SPARED || o->command == w->command)
 			continue;
 		w->state = WORKER_SPARED;
-		say(x, "%s: %s (it is not used any more)", w->name, why->text);
+		say(w, why->text, " (it is not used any more)");
 		return 0;
 	}
 	*e = *why;

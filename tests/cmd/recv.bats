@@ -292,6 +292,7 @@ forged() {
 		echo "${PIPESTATUS[*]}" >codes) &
 	at_end reap $!
 	wait_for grep -qs 'three times in a row' said
+	grep -q '^dm-recv: worker 1: [^:]*(three' said
 	[ ! -e codes ]
 	mkdir up
 	wait_for test -e codes
