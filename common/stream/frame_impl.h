@@ -1,15 +1,32 @@
-/* Inside of frame_in.c, frame_out.c and ring.c; nobody else includes this. */
+/* Inside of frame_in.c, frame_out.c, segment.c and ring.c; nobody else includes
+ * this. */
 #ifndef DM_STREAM_FRAME_IMPL_H
 #define DM_STREAM_FRAME_IMPL_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 #include "base/bytes.h"
 #include "stream/frame.h"
 
+/* ---- segment.c ---- */
+/* A segment holds the largest frame, or several smaller ones. */
+#define SEGMENT_LEN ((size_t)KIB(1280))
 /* Bytes read, shared by the reader and the frames that were kept. */
+struct segment {
+	atomic_uint refs;
+	struct spares *home;
+	struct segment *next;
+	uint8_t *p;		/* SEGMENT_LEN bytes */
+};
+/* Where a reader's segments come from and go back to. */
+struct spares *spares_new(void);
+void spares_close(struct spares *x);	/* goes when the last segment has */
+struct segment *segment_new(struct spares *home, struct err *e);	/* with one reference; NULL with *e */
 struct segment *segment_ref(struct segment *s);
 void segment_drop(struct segment *s);	/* any thread */
+bool segment_alone(const struct segment *s);	/* does nobody else have a reference? */
 
 /* Pieces of this size and more are not copied. */
 #define PIECE_LARGE ((size_t)KIB(16))

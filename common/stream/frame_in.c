@@ -2,8 +2,6 @@
  * where it was read. */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -12,11 +10,6 @@
 #include "stream/frame_impl.h"
 #include "stream/seal.h"
 
-/* A segment holds the largest frame, or several smaller ones. */
-#define SEGMENT_LEN ((size_t)KIB(1280))
-/* Segments a reader keeps for later, so that their pages need not be faulted
- * in again. */
-#define SPARE_MAX 16
 /* A frame larger than READ_AHEAD is read to its end and LOOK_AHEAD further:
  * what follows may have to move to another segment. */
 #define READ_AHEAD ((size_t)KIB(256))
@@ -34,22 +27,6 @@
 _Static_assert(SEGMENT_LEN >= PAGE + FRAME_HEADER + FRAME_BODY_MAX + FRAME_SEAL,
     "a segment must hold the largest frame");
 
-/* Spare segments; lives until the reader and all its segments are gone. */
-struct spares {
-	pthread_mutex_t lock;
-	struct segment *list;
-	unsigned n;
-	bool closed;		/* the reader is gone: keep none */
-	atomic_uint refs;
-};
-
-struct segment {
-	atomic_uint refs;
-	struct spares *home;
-	struct segment *next;
-	uint8_t *p;		/* SEGMENT_LEN bytes */
-};
-
 struct frame_in {
 	int fd;
 	char *what;
@@ -64,87 +41,13 @@ struct frame_in {
 	size_t nseq;
 };
 
-static void spares_drop(struct spares *s)
-{
-	if (atomic_fetch_sub(&s->refs, 1) != 1)
-		return;
-	pthread_mutex_destroy(&s->lock);
-	free(s);
-}
-
-static void segment_free(struct segment *s)
-{
-	struct spares *home = s->home;
-
-	free(s->p);
-	free(s);
-	spares_drop(home);
-}
-
-static struct segment *segment_new(struct spares *home, struct err *e)
-{
-	struct segment *s;
-
-	pthread_mutex_lock(&home->lock);
-	s = home->list;
-	if (s) {
-		home->list = s->next;
-		home->n--;
-	}
-	pthread_mutex_unlock(&home->lock);
-	if (s) {
-		atomic_store(&s->refs, 1);
-		return s;
-	}
-	s = x_try(1, sizeof(*s), e);
-	if (!s)
-		return NULL;
-	s->p = x_pages(SEGMENT_LEN, e);
-	if (!s->p) {
-		free(s);
-		return NULL;
-	}
-	atomic_init(&s->refs, 1);
-	s->home = home;
-	atomic_fetch_add(&home->refs, 1);
-	return s;
-}
-
-struct segment *segment_ref(struct segment *s)
-{
-	atomic_fetch_add(&s->refs, 1);
-	return s;
-}
-
-void segment_drop(struct segment *s)
-{
-	struct spares *home;
-	bool kept;
-
-	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
-		return;
-	home = s->home;
-	pthread_mutex_lock(&home->lock);
-	kept = !home->closed && home->n < SPARE_MAX;
-	if (kept) {
-		s->next = home->list;
-		home->list = s;
-		home->n++;
-	}
-	pthread_mutex_unlock(&home->lock);
-	if (!kept)
-		segment_free(s);
-}
-
 struct frame_in *frame_in_new(int fd, const char *what)
 {
 	struct frame_in *in = x_alloc(sizeof(*in));
 
 	in->fd = fd;
 	in->what = x_strdup(what);
-	in->spares = x_alloc(sizeof(*in->spares));
-	pthread_mutex_init(&in->spares->lock, NULL);
-	atomic_init(&in->spares->refs, 1);
+	in->spares = spares_new();
 	fd_pipe_grow(fd);
 	return in;
 }
@@ -156,21 +59,10 @@ void frame_in_seal(struct frame_in *in, struct seal *s)
 
 void frame_in_free(struct frame_in *in)
 {
-	struct segment *s, *next;
-
 	if (!in)
 		return;
-	pthread_mutex_lock(&in->spares->lock);
-	in->spares->closed = true;
-	s = in->spares->list;
-	in->spares->list = NULL;
-	pthread_mutex_unlock(&in->spares->lock);
-	for (; s; s = next) {
-		next = s->next;
-		segment_free(s);
-	}
 	segment_drop(in->seg);
-	spares_drop(in->spares);
+	spares_close(in->spares);
 	free(in->seq);
 	free(in->what);
 	free(in);
@@ -325,7 +217,7 @@ int frame_next(struct frame_in *in, struct frame *f, struct err *e)
 
 	memset(f, 0, sizeof(*f));
 	/* All taken and nobody kept anything: these pages are warm. */
-	if (in->seg && in->start == in->end && atomic_load(&in->seg->refs) == 1)
+	if (in->seg && in->start == in->end && segment_alone(in->seg))
 		in->start = in->end = in->lead;
 	if (!in->preface) {
 		rc = preface_take(in, e);
