@@ -35,9 +35,10 @@ def seal($option; $key): if $key then [$option, $key] else [] end;
 
 def changed($in):
 	["dm-changed", "--workload", $in.w.name] +
-	(if $in.w.disks[0].target == null and $in.site.chunk_size != 1048576
-	 then ["--chunk-size", ($in.site.chunk_size | tostring)] else [] end) +
-	(if $in.site.algorithm != "blake3" then ["--algo", $in.site.algorithm] else [] end) +
+	(if $in.w.disks[0].target then [] else
+		(if $in.site.chunk_size != 1048576 then ["--chunk-size", ($in.site.chunk_size | tostring)] else [] end) +
+		(if $in.site.algorithm != "blake3" then ["--algo", $in.site.algorithm] else [] end)
+	 end) +
 	([$in.w.disks[] | . as $d | $in.tracker[.name] as $t | base_of($in; .name) as $b |
 		if .tracker == "state" then
 			["--state", "\($d.name)=\($d.state)"] +
