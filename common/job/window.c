@@ -129,11 +129,15 @@ int window_emit(struct window *w, struct err *e)
 	struct issue x;
 	int r;
 
+	w->more = false;
 	if (!w->schedule || w->end_sent)
 		return 0;
 	if (window_share_turn(w, e) < 0)
 		return -1;
-	while (frame_out_queued(w->out) + w->batch.body.len < WINDOW_QUEUE) {
+	for (;;) {
+		w->more = frame_out_queued(w->out) + w->batch.body.len >= WINDOW_QUEUE;
+		if (w->more)
+			break;
 		r = schedule_next(w->schedule, &x, window_clock(w), e);
 		if (r < 0)
 			return -1;
@@ -245,6 +249,8 @@ static int window_wait(struct window *w, struct events *ev)
 	due = w->schedule && !w->end_sent ? (window_share_due(w) - window_clock(w)) / 1000000 + 1 : left;
 	if (due < left)
 		left = due > 0 ? due : 0;
+	if (w->more && frame_out_queued(w->out) < WINDOW_QUEUE)
+		left = 0;	/* it was full, and is not any more */
 	if (poll(p, 3, (int)left) < 0)
 		p[0].revents = p[1].revents = p[2].revents = 0;
 	*ev = (struct events){ p[0].revents, p[1].revents, p[2].revents };

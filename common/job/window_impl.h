@@ -61,6 +61,7 @@ struct window {
 	bool ack_hello, ack_ended;
 	bool ack_abort;		/* the failure came from there, and is told there */
 	bool end_sent, abort_sent;
+	bool more;		/* only a full output kept requests back */
 	int64_t wall;		/* of the wall's clock, what the monotonic one lacks */
 	int64_t moved;		/* when any byte last came or went */
 	int64_t turned;		/* the last turn of the shares, by window_clock */

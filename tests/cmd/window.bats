@@ -71,6 +71,12 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	[ "$(asked 'length')" -eq 4 ]
 }
 
+@test "requests go out as fast as they are read, whatever the clock says" {
+	# 200,000 requests, many times what the output holds.
+	(within 5 dm-window; echo $? >code) < <(descs --runs a=200G) | tail -c 200 >out
+	[ "$(cat code)" -eq 0 ]
+}
+
 @test "a barrier each interval" {
 	window 0 'a=10M' --interval 4M
 	[ "$(asked '[.[] | select(.type == "barrier") | .count] | join(" ")')" = "4 8 10" ]
