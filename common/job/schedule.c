@@ -1,8 +1,8 @@
 #include <stdlib.h>
 
+#include "job/disk_queue.h"
 #include "job/schedule.h"
 #include "job/share.h"
-#include "job/spill.h"
 
 #define LOOKAHEAD MIB(4)	/* descriptors at hand, per disk */
 #define LOOKAHEAD_ALL MIB(32)
@@ -12,12 +12,8 @@
 #define GRANT_EVERY 50000000ll	/* how often disks divide a credit anew */
 
 struct lane {			/* one disk */
-	struct spill *queue;
+	struct disk_queue *queue;
 	uint64_t free;		/* entries without data in flight */
-	bool has_cur, has_one;
-	uint8_t type;		/* of `one' */
-	struct entry cur;	/* being cut */
-	struct entry one;	/* next to go */
 	struct request_list again;	/* REFs to be sent as data */
 };
 
@@ -61,7 +57,7 @@ struct schedule *schedule_new(const struct hello *h, const struct schedule_optio
 	s->credit = UINT64_MAX;
 	s->o.window.chunk = h->chunk_size;
 	for (uint32_t d = 0; d < h->ndisks; d++) {
-		s->lane[d].queue = spill_new(s->file, memory);
+		s->lane[d].queue = disk_queue_new(s->file, memory, h, d);
 		law_init(&s->law[d], &s->o.window);
 	}
 	law_node_init(&s->node, now);
@@ -73,7 +69,7 @@ void schedule_free(struct schedule *s)
 	if (!s)
 		return;
 	for (uint32_t d = 0; d < s->h->ndisks; d++)
-		spill_free(s->lane[d].queue);
+		disk_queue_free(s->lane[d].queue);
 	free(s->lane);
 	free(s->law);
 	free(s->share);
@@ -84,9 +80,7 @@ void schedule_free(struct schedule *s)
 
 int schedule_put(struct schedule *s, uint32_t disk, const struct entry *en, struct err *e)
 {
-	uint8_t enc[ENTRY_MAX];
-
-	return spill_put(s->lane[disk].queue, enc, entry_encode(en, enc), e);
+	return disk_queue_put(s->lane[disk].queue, en, e);
 }
 
 void schedule_close(struct schedule *s)
@@ -99,44 +93,9 @@ static uint64_t cost_of(const struct entry *en)
 	return max64(entry_bytes(en), COST_MIN);
 }
 
-/* Make l->one the next entry of this disk: 1; 0 the queue is empty; -1. */
-static int lane_load(struct schedule *s, uint32_t disk, struct lane *l, struct err *e)
-{
-	uint8_t rec[SPILL_RECORD_MAX];
-	int r;
-
-	if (l->has_one)
-		return 1;
-	if (!l->has_cur) {
-		struct cursor c = { .p = rec };
-		size_t len;
-
-		r = spill_get(l->queue, rec, &len, e);
-		if (r <= 0)
-			return r;
-		c.end = rec + len;
-		if (entry_decode(&c, s->h, disk, &l->cur, e) < 0)
-			return -1;
-		l->has_cur = true;
-	}
-	if (l->cur.flags & EF_ZERO) {
-		l->one = l->cur;
-		l->has_cur = false;
-		l->type = FT_ZERO;
-	} else {
-		l->has_cur = entry_cut(&l->cur, s->h->chunk_size, &l->one);
-		r = s->o.classify ? s->o.classify(s->o.arg, disk, &l->one, e) : FT_DESC;
-		if (r < 0)
-			return -1;
-		l->type = (uint8_t)r;
-	}
-	l->has_one = true;
-	return 1;
-}
-
 static bool lane_empty(const struct lane *l)
 {
-	return !l->has_one && !l->has_cur && !l->again.first && spill_empty(l->queue);
+	return !l->again.first && disk_queue_empty(l->queue);
 }
 
 /* Divide the credit among the disks that have something to ask for. */
@@ -221,6 +180,8 @@ static int lane_next(struct schedule *s, uint32_t disk, struct issue *out, int64
 {
 	struct lane *l = &s->lane[disk];
 	struct request *r = l->again.first;
+	const struct entry *one;
+	uint8_t type;
 	int n;
 
 	if (r) {
@@ -232,14 +193,14 @@ static int lane_next(struct schedule *s, uint32_t disk, struct issue *out, int64
 		requests_remove(s->flight, r);
 		return issue_entry(s, disk, FT_DESC, true, out, now, e);
 	}
-	n = lane_load(s, disk, l, e);
+	n = disk_queue_first(l->queue, s->o.classify, s->o.arg, &one, &type, e);
 	if (n <= 0)
 		return n;
-	if (!may_go(s, disk, l->type, cost_of(&l->one), now))
+	if (!may_go(s, disk, type, cost_of(one), now))
 		return 0;
-	s->out = l->one;
-	l->has_one = false;
-	return issue_entry(s, disk, l->type, false, out, now, e);
+	s->out = *one;
+	disk_queue_take(l->queue);
+	return issue_entry(s, disk, type, false, out, now, e);
 }
 
 static bool all_empty(const struct schedule *s)
