@@ -22,11 +22,14 @@ help() {
 
 		$about
 
-		verbs: quota create network start wait validate move stop destroy
+		verbs: quota create network start wait validate$(! can move || echo ' move') stop destroy
 
 		REQUEST and REPLY are JSON; dm-failover(1) calls this.  See dm-provider(7).
 	END
 }
+
+# can VERB: not every platform can do every one.
+can() { declare -F "verb_$1" >/dev/null; }
 
 # get FILTER: something of the request.  m FILTER [OPTION...]: of its machine.
 get() { jq -r "$1" <<<"$request"; }
@@ -54,6 +57,7 @@ provider_main() {
 	'') die 2 "a verb is needed; try '$me --help'" ;;
 	*) die 2 "unknown verb $1; try '$me --help'" ;;
 	esac
+	can "$1" || die 2 "$1: machines on this platform cannot"
 	[ $# -eq 1 ] || die 2 "one verb is needed; try '$me --help'"
 	request=$(jq -ce 'select(type == "object")' 2>/dev/null) && [ -n "$request" ] && [ "$(wc -l <<<"$request")" -eq 1 ] ||
 		die 2 "the request is no JSON object"

@@ -35,6 +35,13 @@ verb() {
 	done
 }
 
+@test "a verb that a platform does not have" {
+	sh_exits 2 "echo '{}' | dm-provider-ec2 move"
+	one_line 'move: machines on this platform cannot'
+	[[ $(dm-provider-ec2 --help) == *"validate stop destroy"* ]]
+	[[ $(dm-provider-qemu --help) == *"validate move stop destroy"* ]]
+}
+
 @test "qemu: each verb twice is as once, and destroy leaves nothing" {
 	request
 	for v in create network start wait; do
