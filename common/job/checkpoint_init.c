@@ -64,6 +64,7 @@ int checkpoint_init_main(int argc, char **argv, struct err *e)
 		store = args[0];
 		free(bucket);
 		free(prefix);
+		bucket = prefix = NULL;
 		if (where.endpoint || where.region || where.profile)
 			opt_die("%s: without a directory of its own it is found by the environment alone: AWS_ENDPOINT_URL, "
 			    "AWS_REGION, AWS_PROFILE", store);
