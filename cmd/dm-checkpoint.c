@@ -43,6 +43,17 @@ static int help(void)
 	return checkpoint_flush(&e) ? err_report(&e) : DM_OK;
 }
 
+/* Does it delete points that are kept in a cloud? */
+static bool reaches_out(char *const *argv)
+{
+	bool found = false;
+
+	if (!strcmp(*argv, "prune"))
+		for (argv++; *argv && strcmp(*argv, "--") != 0; argv++)
+			found |= !strncmp(*argv, "--target", 8);
+	return found;
+}
+
 int main(int argc, char **argv)
 {
 	struct err e = { 0 };
@@ -57,7 +68,7 @@ int main(int argc, char **argv)
 		printf("dm-checkpoint %s\n", dm_version);
 		return checkpoint_flush(&e) ? err_report(&e) : DM_OK;
 	}
-	if (site_away(argv + 1))
+	if (site_away(argv + 1) || reaches_out(argv + 1))
 		confine_privileges();
 	else
 		confine_local();
