@@ -145,9 +145,10 @@ int resume_classify(struct resume *r, uint32_t disk, const struct entry *en, str
 	int has;
 
 	if (d->journal) {
+		/* And its ids must have been kept, or dm-write would refuse it. */
 		has = journal_has_chunk(d->journal, n, e);
-		if (has <= 0 || !d->done)
-			return has < 0 ? -1 : has ? FT_HELD : FT_DESC;
+		if (has <= 0)
+			return has < 0 ? -1 : FT_DESC;
 	}
 	if (!d->done)
 		return FT_DESC;
