@@ -42,7 +42,7 @@ home_plan() {
 # compared with BASE.
 captured() {
 	jq --arg w "$1" --arg dir "$dir/$1" --argjson base "$2" --slurpfile plan "$plan" \
-	    --slurpfile kept <(bitmaps_kept "$1") --argjson force "${3:-null}" --arg now "$EPOCHREALTIME" -L "$lib" 'include "plan";
+	    --slurpfile config "$(of "$1" .site)/config" --slurpfile kept <(bitmaps_kept "$1") --argjson force "${3:-null}" --arg now "$EPOCHREALTIME" -L "$lib" 'include "plan";
 		.[] | select(.name == $w) | . as $s |
 		({failover: $plan[0].failover, workloads: [{name, site, recovery: .record.recovery,
 			disks: [.machine.disks[] | {name, tracker: "scan",
@@ -53,7 +53,7 @@ captured() {
 			disk($s.record; $n).root == disk($base; $n).root and
 			disk($s.record; $n).size == disk($base; $n).size)] as $known |
 		def of_known($v): [$known[] | {key: ., value: $v}] | from_entries;
-		{w: $w, base: $base, progress: false, make: {}, old: {},
+		{w: $w, base: $base, site: $config[0], progress: false, make: {}, old: {},
 			tracker: ([$w.disks[].name | {key: ., value: (if IN($known[]) then "bitmap" else "scan" end)}] | from_entries),
 			new: ([$w.disks[] | select(.name | IN($known[])) |
 				{key: .name, value: "\(.volume)&bitmap=\($s.bitmap)&point=\($s.bitmap).\($now)"}] | from_entries),
