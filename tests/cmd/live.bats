@@ -214,9 +214,11 @@ at_send() {
 	    "$T" "$T" "$(command -v dm-send)" >bin/dm-send
 	chmod +x bin/dm-send
 }
-# nothing_runs: no program of an iteration, no lock of one.
+# nothing_runs: no program of an iteration, no lock of one.  Who was orphaned
+# is reaped by somebody else, in his own time.
 nothing_runs() {
-	! pgrep -g "$group" >&2 || die "processes are left" || return 1
+	gone() { ! pgrep -g "$group"; }
+	wait_for gone >&2 || die "processes are left" || return 1
 	! pgrep -f "^dm-(point|send|recv|write|window|changed|checkpoint).*$T" >&2 || die "processes are left" || return 1
 	flock -n site/locks/w true || die "a lock is left" || return 1
 	[ "$(dm-checkpoint sessions --json site | jq 'map(select(.alive)) | length')" = 0 ]
