@@ -2,6 +2,7 @@
 #
 # With DM_EC2=moto the verbs are also tried on moto (PyPI), which nobody here
 # wrote; moto_server must be on PATH then.
+# bats file_tags=plain
 load ../lib/common
 load ../lib/volumes
 load ../lib/ebs
