@@ -114,17 +114,17 @@ int main(int argc, char **argv)
 		opt_die("--pad is for sealed streams: --seal KEYFILE");
 	commands_make(&w, &lines, rest);
 	/* Made before the key is read: whoever starts workers needs none. */
-	if (workers && child_broker(w.command, w.ncommands, &e) < 0)
-		return err_report(&e);
-	if (workers && seal.seal && key_read(seal.seal, &key, &e) < 0)
-		return err_report(&e);
-	if (!workers && sealing_load(&seal, &e) < 0)
-		return err_report(&e);
+	r = workers ? child_broker(w.command, w.ncommands, &e) : sealing_load(&seal, &e);
+	if (r >= 0 && workers && seal.seal)
+		r = key_read(seal.seal, &key, &e);
+	if (r < 0)
+		goto out;
 	w.key = seal.seal ? &key : NULL;
 	w.pad = seal.pad;
 	f.unseal = seal.in;
 	confine();
 	r = workers ? workers_run(&w, &e) : filter_run(&f, &e);
+out:
 	commands_free(&w, lines.n);
 	free(lines.v);
 	sealing_free(&seal);
