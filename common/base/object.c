@@ -68,7 +68,7 @@ static int same_content(struct objects *o, const struct object_put *q, struct er
 	int r = object_get(o, q->name, 0, q->len + 1, &b, &size, e);
 
 	if (r > 0)
-		r = b.len == q->len && !memcmp(b.p, q->p, q->len);
+		r = b.len == q->len && (!b.len || !memcmp(b.p, q->p, b.len));
 	buf_free(&b);
 	return r;
 }

@@ -185,6 +185,8 @@ fills_no_cache() {
 		echo "${PIPESTATUS[*]}" >codes) 2>err &
 	at_end reap $!
 	wait_for test -s dm-send.pid
+	# Stopped when it owes something, not before it was asked.
+	wait_for eval '[ "$(stat -c %b b.raw 2>/dev/null || echo 0)" -gt 0 ]'
 	kill -STOP "$(head -n 1 dm-send.pid)"
 	at_end reap "$(head -n 1 dm-send.pid)"
 	wait_for test -e codes

@@ -97,6 +97,8 @@ commits() {
 	disk a.raw
 	full site w disk=a.raw
 	unset LC_ALL
+	# Debian's knows no endpoint by the environment.
+	aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }
 	aws s3api list-objects-v2 --bucket bucket --prefix site/ >list
 	[ "$(jq -r '.Contents[].Key' list)" = "$(s3_names site/)" ]
 	aws s3 cp s3://bucket/site/catalog/w/1.json record >/dev/null
