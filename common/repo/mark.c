@@ -51,11 +51,6 @@ static int mark_in(struct mark *m, uint8_t *bits, const struct id *id, struct in
 	return 1;
 }
 
-static int mark_id(struct mark *m, const struct id *id, struct index_entry *en, struct err *e)
-{
-	return mark_in(m, m->bits, id, en, e);
-}
-
 /* What an overlay is patched from.  One that cannot be read needs nothing any
  * more: it counts as missing and *base is zero. */
 static int overlay_base(struct mark *m, const struct id *id, struct id *base, struct err *e)
@@ -89,7 +84,7 @@ static int mark_chunk(struct mark *m, const struct id *id, struct err *e)
 	struct index_entry en;
 
 	for (unsigned i = 0; i < CHAIN_MAX && !id_zero(&at); i++) {
-		int rc = mark_id(m, &at, &en, e);
+		int rc = mark_in(m, m->bits, &at, &en, e);
 
 		if (rc <= 0)
 			return rc;
@@ -106,43 +101,6 @@ static int mark_chunk(struct mark *m, const struct id *id, struct err *e)
 	return 0;
 }
 
-static int mark_node(struct mark *m, const struct id *id, unsigned height, struct err *e)
-{
-	struct id child[NODE_WAYS];
-	struct index_entry en;
-	int rc;
-
-	if (id_zero(id))
-		return 0;
-	if (height == 0)
-		return mark_chunk(m, id, e);
-	rc = mark_id(m, id, &en, e);
-	if (rc == 0)
-		return 0;
-	if (rc < 0 || store_node(m->st, id, child, e))
-		return -1;
-	for (unsigned i = 0; i < NODE_WAYS; i++)
-		if (mark_node(m, &child[i], height - 1, e))
-			return -1;
-	return 0;
-}
-
-int mark_root(struct mark *m, const struct id *root, struct err *e)
-{
-	struct root_info info;
-	struct index_entry en;
-	int rc;
-
-	if (id_zero(root))
-		return 0;
-	rc = mark_id(m, root, &en, e);
-	if (rc == 0)
-		return 0;
-	if (rc < 0 || store_root(m->st, root, &info, e))
-		return -1;
-	return mark_node(m, &info.top, info.height, e);
-}
-
 /* The bottom of a tree of ids: leaf ids, where they are kept. */
 static int mark_leaves(struct mark *m, const struct id *chunk, struct err *e)
 {
@@ -153,7 +111,14 @@ static int mark_leaves(struct mark *m, const struct id *chunk, struct err *e)
 	return mark_in(m, m->ids, &name, &en, e) < 0 ? -1 : 0;
 }
 
-static int mark_ids(struct mark *m, const struct id *id, unsigned height, struct err *e)
+/* Trees of content and trees of ids are walked alike: each has bits of its own,
+ * as they share nodes, and something else at the bottom. */
+struct walk {
+	uint8_t *bits;
+	int (*bottom)(struct mark *m, const struct id *id, struct err *e);
+};
+
+static int walk_node(struct mark *m, const struct walk *w, const struct id *id, unsigned height, struct err *e)
 {
 	struct id child[NODE_WAYS];
 	struct index_entry en;
@@ -162,34 +127,44 @@ static int mark_ids(struct mark *m, const struct id *id, unsigned height, struct
 	if (id_zero(id))
 		return 0;
 	if (height == 0)
-		return mark_leaves(m, id, e);
-	rc = mark_in(m, m->ids, id, &en, e);
+		return w->bottom(m, id, e);
+	rc = mark_in(m, w->bits, id, &en, e);
 	if (rc == 0)
 		return 0;
 	if (rc < 0 || store_node(m->st, id, child, e))
 		return -1;
 	for (unsigned i = 0; i < NODE_WAYS; i++)
-		if (mark_ids(m, &child[i], height - 1, e))
+		if (walk_node(m, w, &child[i], height - 1, e))
 			return -1;
 	return 0;
 }
 
-int mark_tree(struct mark *m, const struct id *root, struct err *e)
+static int walk_root(struct mark *m, const struct walk *w, const struct id *root, struct err *e)
 {
 	struct root_info info;
 	struct index_entry en;
 	int rc;
 
-	if (!m->ids)
-		m->ids = x_try(m->n / 8 + 1, 1, e);
-	if (!m->ids)
-		return -1;
-	rc = mark_in(m, m->ids, root, &en, e);
+	if (id_zero(root))
+		return 0;
+	rc = mark_in(m, w->bits, root, &en, e);
 	if (rc == 0)
 		return 0;
 	if (rc < 0 || store_root(m->st, root, &info, e))
 		return -1;
-	return mark_ids(m, &info.top, info.height, e);
+	return walk_node(m, w, &info.top, info.height, e);
+}
+
+int mark_root(struct mark *m, const struct id *root, struct err *e)
+{
+	return walk_root(m, &(struct walk){ m->bits, mark_chunk }, root, e);
+}
+
+int mark_tree(struct mark *m, const struct id *root, struct err *e)
+{
+	if (!m->ids)
+		m->ids = x_try(m->n / 8 + 1, 1, e);
+	return m->ids ? walk_root(m, &(struct walk){ m->ids, mark_leaves }, root, e) : -1;
 }
 
 static int mark_session(struct mark *m, const struct session *se, struct err *e)
