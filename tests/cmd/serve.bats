@@ -167,8 +167,7 @@ disk_of_parts() {
 }
 
 @test "an encrypted site, with its key and not without" {
-	head -c 32 /dev/urandom >key
-	chmod 600 key
+	dm-checkpoint key new key
 	cp "$DM_MADE/b.raw" .
 	export DM_KEY_FILE=$T/key
 	exits 0 dm-checkpoint init --encrypt sealed
