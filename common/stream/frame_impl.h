@@ -1,5 +1,5 @@
-/* Inside of frame_in.c, frame_out.c, segment.c and ring.c; nobody else includes
- * this. */
+/* Inside of frame_in.c, frame_out.c, frame_queue.c, segment.c and ring.c; nobody
+ * else includes this. */
 #ifndef DM_STREAM_FRAME_IMPL_H
 #define DM_STREAM_FRAME_IMPL_H
 
@@ -30,6 +30,9 @@ bool segment_alone(const struct segment *s);	/* does nobody else have a referenc
 
 /* Pieces of this size and more are not copied. */
 #define PIECE_LARGE ((size_t)KIB(16))
+/* Small frames leave together when so many bytes wait. */
+#define SMALL_MAX ((size_t)KIB(64))
+#define IOV_MAX_PUT 16		/* pieces that are written at once */
 
 /* One stretch of a non-blocking writer's queue: bytes of its own, or part of
  * a segment. */
@@ -55,6 +58,13 @@ struct frame_out {
 	size_t queued;
 	struct seal *seal;	/* or NULL */
 };
+/* A write failed of errnum.  Returns -1. */
+int frame_out_failed(const struct frame_out *o, int errnum, struct err *e);
+
+/* ---- frame_queue.c ---- */
+uint8_t *frame_queue_room(struct frame_out *o, size_t len);	/* for len more bytes at its end */
+void frame_queue_segment(struct frame_out *o, const struct frame *f);	/* its body, not copied */
+void frame_queue_free(struct frame_out *o);
 
 /* Does this piece lie in a buffer of the ring, and is it long enough to move
  * its pages? */

@@ -1,5 +1,5 @@
-/* Writing frames: at once on a descriptor that blocks, through a queue on one
- * that does not. */
+/* Writing frames: at once on a descriptor that blocks, through the queue of
+ * frame_queue.c on one that does not. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,11 +12,7 @@
 #include "stream/frame_impl.h"
 #include "stream/seal.h"
 
-/* Small frames leave together when so many bytes wait. */
-#define SMALL_MAX ((size_t)KIB(64))
-#define IOV_MAX_PUT 16
-
-static int failed(const struct frame_out *o, int errnum, struct err *e)
+int frame_out_failed(const struct frame_out *o, int errnum, struct err *e)
 {
 	return err_sys(e, DM_ENV, errnum, "%s: write", o->what);
 }
@@ -43,22 +39,11 @@ void frame_out_fd(struct frame_out *o, int fd)
 	o->pipe = fd_pipe_grow(fd);
 }
 
-static void stretch_free(struct stretch *s)
-{
-	segment_drop(s->seg);
-	free(s);
-}
-
 void frame_out_free(struct frame_out *o)
 {
-	struct stretch *next;
-
 	if (!o)
 		return;
-	for (struct stretch *s = o->head; s; s = next) {
-		next = s->next;
-		stretch_free(s);
-	}
+	frame_queue_free(o);
 	buf_free(&o->small);
 	free(o->what);
 	free(o);
@@ -113,53 +98,16 @@ static uint64_t frame_check(const uint8_t h[FRAME_HEADER], const struct iovec *b
 	return XXH3_64bits_digest(&s);
 }
 
-/* Room for len more bytes at the end of the queue. */
-static uint8_t *queue_room(struct frame_out *o, size_t len)
-{
-	struct stretch *t = o->tail;
-	uint8_t *p;
-
-	if (!t || t->seg || t->used + len > SMALL_MAX) {
-		t = x_alloc(sizeof(*t) + (len > SMALL_MAX ? len : SMALL_MAX));
-		t->p = t->own;
-		if (o->tail)
-			o->tail->next = t;
-		else
-			o->head = t;
-		o->tail = t;
-	}
-	p = t->own + t->used;
-	t->used += len;
-	t->len += len;
-	o->queued += len;
-	return p;
-}
-
-static void queue_segment(struct frame_out *o, const struct frame *f)
-{
-	struct stretch *t = x_alloc(sizeof(*t));
-
-	t->seg = segment_ref(f->seg);
-	t->p = f->body;
-	t->len = f->len;
-	o->queued += f->len;
-	if (o->tail)
-		o->tail->next = t;
-	else
-		o->head = t;
-	o->tail = t;
-}
-
 /* Room for bytes that wait for the next flush, or for the pump. */
 static uint8_t *small_room(struct frame_out *o, size_t len)
 {
-	return o->nonblock ? queue_room(o, len) : buf_room(&o->small, len);
+	return o->nonblock ? frame_queue_room(o, len) : buf_room(&o->small, len);
 }
 
 static int small_write(struct frame_out *o, struct err *e)
 {
 	if (o->small.len && fd_write_full(o->fd, o->small.p, o->small.len) < 0)
-		return failed(o, errno, e);
+		return frame_out_failed(o, errno, e);
 	o->written += o->small.len;
 	o->small.len = 0;
 	return 0;
@@ -170,7 +118,7 @@ static int iov_write(struct frame_out *o, struct iovec *v, int *n, struct err *e
 	size_t len = body_len(v, *n);
 
 	if (*n && fd_writev_full(o->fd, v, *n) < 0)
-		return failed(o, errno, e);
+		return frame_out_failed(o, errno, e);
 	o->written += len;
 	*n = 0;
 	return 0;
@@ -189,7 +137,7 @@ static int move_pages(struct frame_out *o, const void *p, size_t len, struct err
 
 			poll(&pfd, 1, -1);
 		} else if (n < 0 && errno != EINTR) {
-			return failed(o, errno, e);
+			return frame_out_failed(o, errno, e);
 		} else if (n > 0) {
 			v.iov_base = (uint8_t *)v.iov_base + n;
 			v.iov_len -= (size_t)n;
@@ -340,51 +288,10 @@ int frame_pass_keep(struct frame_out *o, struct frame *f, struct err *e)
 		return frame_pass(o, f, e);
 	start(o);
 	header_make(o, h, f->type, f->flags, f->disk, f->epoch, f->len);
-	memcpy(queue_room(o, FRAME_HEADER), h, FRAME_HEADER);
-	queue_segment(o, f);
-	put64(queue_room(o, FRAME_CHECK), frame_check(h, &v, 1));
+	memcpy(frame_queue_room(o, FRAME_HEADER), h, FRAME_HEADER);
+	frame_queue_segment(o, f);
+	put64(frame_queue_room(o, FRAME_CHECK), frame_check(h, &v, 1));
 	return 0;
-}
-
-/* n bytes of the queue were written. */
-static void queue_drop(struct frame_out *o, size_t n)
-{
-	o->queued -= n;
-	o->written += n;
-	while (n) {
-		struct stretch *s = o->head;
-		size_t part = min64(n, s->len);
-
-		s->p += part;
-		s->len -= part;
-		n -= part;
-		if (s->len)
-			break;
-		o->head = s->next;
-		if (!o->head)
-			o->tail = NULL;
-		stretch_free(s);
-	}
-}
-
-int frame_pump(struct frame_out *o, struct err *e)
-{
-	while (o->head) {
-		struct iovec v[IOV_MAX_PUT];
-		int k = 0;
-		ssize_t n;
-
-		for (struct stretch *s = o->head; s && k < IOV_MAX_PUT; s = s->next)
-			v[k++] = (struct iovec){ (void *)s->p, s->len };
-		n = writev(o->fd, v, k);
-		if (n < 0 && errno == EAGAIN)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return failed(o, errno, e);
-		if (n > 0)
-			queue_drop(o, (size_t)n);
-	}
-	return 1;
 }
 
 int frame_flush(struct frame_out *o, struct err *e)
