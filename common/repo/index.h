@@ -43,9 +43,9 @@ int index_find(struct index *ix, const struct id *id, struct index_entry *out, s
 int index_pack(struct index *ix, uint32_t ordinal, struct index_pack *out, struct err *e);
 int index_pack_by_id(struct index *ix, const uint8_t id[PACK_ID], struct index_pack *out, struct err *e);
 
-/* Packs and their records; one that is known already is skipped.  An equally
- * deep record replaces the known one when the latter is doomed or `replace'
- * is set (moved records); a deeper one never does. */
+/* Packs and their records; one that is known already is skipped, unless
+ * `replace' is set (moved records).  An equally deep record replaces the known
+ * one when that is so, or when the latter is doomed; a deeper one never does. */
 struct index_new {
 	uint8_t id[PACK_ID];
 	uint64_t size;

@@ -140,7 +140,9 @@ static int find_known(struct index *ix, struct add *a, struct err *e)
 	if (index_read_begin(ix, &t, e))
 		return -1;
 	for (size_t i = 0; !rc && i < a->npacks; i++) {
-		if (!a->ngone)
+		/* Somebody who looked for new packs may have taken in the one
+		 * that records are moved to: it is not pointed to by that. */
+		if (!a->ngone && !a->replace)
 			rc = index_knows_pack(ix, t, a->pack[i].id, &a->skip[i]);
 		if (!a->skip[i])
 			a->n += a->pack[i].n;

@@ -21,7 +21,7 @@ struct pack_use {
 	struct index_pack pack;
 	uint64_t live;		/* bytes of records that stay */
 	uint64_t dead;		/* records to be deleted */
-	bool rewrite;
+	bool rewrite, gone;
 };
 
 struct sweep {
@@ -133,6 +133,29 @@ static int check_index(struct sweep *w, struct err *e)
 	return err_set(e, DM_ENV, "the index was rebuilt meanwhile: run prune again");
 }
 
+/* Does the index point to no record in them that is still needed? */
+static int check_empty(struct sweep *w, struct err *e)
+{
+	struct index_row *row = x_try(ROWS, sizeof(*row), e);
+	struct id after = { { 0 } };
+	size_t n = 1;
+	int rc = row ? 0 : -1;
+
+	for (size_t i = 0; i < w->ngone; i++)
+		use_of(w, w->gone[i])->gone = true;
+	while (rc == 0 && n) {
+		rc = index_rows(w->p->st->index, &after, row, ROWS, &n, e);
+		for (size_t i = 0; rc == 0 && i < n; i++) {
+			const struct pack_use *u = use_of(w, row[i].en.pack);
+
+			if (u && u->gone && !prune_deletable(w->m, &row[i].en))
+				rc = err_set(e, DM_ENV, "a pack that was to be removed is in use again: run prune again");
+		}
+	}
+	free(row);
+	return rc;
+}
+
 /* Files go before their entries, so that nobody who looks for packs the index
  * lacks takes them in again; the lock keeps out who is doing that now. */
 static int unlink_gone(struct sweep *w, struct err *e)
@@ -169,7 +192,7 @@ static int remove_gone(struct sweep *w, struct err *e)
 	fd = index_lock(w->p->site, LOCK_EXCLUSIVE, e);
 	if (fd < 0)
 		return -1;
-	rc = check_index(w, e) || index_settle(w->p->st->index, e) || unlink_gone(w, e);
+	rc = check_index(w, e) || check_empty(w, e) || index_settle(w->p->st->index, e) || unlink_gone(w, e);
 	fd_close(fd);
 	w->ngone = 0;
 	return rc ? -1 : 0;

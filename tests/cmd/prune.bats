@@ -259,6 +259,31 @@ stored() {
 	cd ..
 }
 
+@test "records that are moved are not lost when another takes their new pack in first" {
+	local prune
+	cp a.raw 1.raw
+	iteration 1.raw
+	image_random 2.raw 4M
+	iteration 2.raw
+	[ "$(find site/chunks/packs -name '*.pack' | wc -l)" -eq 2 ]
+	# both are small, and become one, which has its name, and is not in the index
+	preload_fault dm-checkpoint:renameat:1:STOP
+	dm-checkpoint prune site >/dev/null 3>&- &
+	prune=$!
+	no_fault
+	wait_for grep -q '^State:.T' "/proc/$prune/status"
+	[ "$(find site/chunks/packs -name '*.pack' | wc -l)" -eq 3 ]
+	exits 0 dm-checkpoint stats site
+	kill -CONT "$prune"
+	wait "$prune"
+	[ "$(find site/chunks/packs -name '*.pack' | wc -l)" -eq 1 ]
+	comes_back 1 1.raw
+	comes_back 2 2.raw
+	exits 0 dm-checkpoint prune site
+	comes_back 2 2.raw
+	exits 0 dm-checkpoint verify site
+}
+
 @test "a prune that died between hiding and listing does not let the next delete too early" {
 	iteration a.raw
 	image_random b.raw 4M

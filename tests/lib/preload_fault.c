@@ -3,8 +3,9 @@
  *   DM_FAULT=PROGRAM:CALL:N:WHAT[,...]
  *
  * The Nth (from 1) call of CALL in PROGRAM fails with errno WHAT (EIO, ENOSPC,
- * EDQUOT, ...), is short (SHORT, for writes) or kills the process before it is
- * made (KILL) or right after (AFTER).  CALL "any" counts all of those below
+ * EDQUOT, ...), is short (SHORT, for writes), kills the process before it is
+ * made (KILL) or right after (AFTER), or stops it right after (STOP), until
+ * SIGCONT.  CALL "any" counts all of those below
  * together; PROGRAM "*" is every program.  With DM_FAULT_COUNT=FILE each
  * program appends "PROGRAM N" at its end: how many calls "any" would count.
  * Only calls on regular files and directories count, so pipes are not
@@ -95,15 +96,17 @@ static int every(const char *call)
 	return at && at > r && at[-1] == ':' && !strncmp(at + n, ":0:", 3);
 }
 
-/* Count the call and say what becomes of it; *after: die when it is done. */
-static enum what meet(int call, int fd, int *after)
+enum after { GO_ON, DIE, PAUSE };
+
+/* Count the call and say what becomes of it; *after: and when it is done. */
+static enum what meet(int call, int fd, enum after *after)
 {
 	struct stat st;
 	unsigned long nth, mth;
 	const char *w;
 	size_t len;
 
-	*after = 0;
+	*after = GO_ON;
 	if (fd >= 0 && !every(names[call]) &&
 	    (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))))
 		return NONE;
@@ -115,7 +118,11 @@ static enum what meet(int call, int fd, int *after)
 	if (len == 4 && !memcmp(w, "KILL", 4))
 		stop_here();
 	if (len == 5 && !memcmp(w, "AFTER", 5)) {
-		*after = 1;
+		*after = DIE;
+		return NONE;
+	}
+	if (len == 4 && !memcmp(w, "STOP", 4)) {
+		*after = PAUSE;
 		return NONE;
 	}
 	if (len == 5 && !memcmp(w, "SHORT", 5))
@@ -148,14 +155,16 @@ __attribute__((destructor)) static void count(void)
 
 #define REAL(type, name) ((type)dlsym(RTLD_NEXT, name))
 #define WRAP(call, fd, failed, cut, real) do { \
-	int after; \
+	enum after after; \
 	enum what w = meet(call, fd, &after); \
 	if (w == FAIL) \
 		return failed; \
 	if (w == SHORT) { cut; } \
 	__typeof__(real) r_ = real; \
-	if (after) \
+	if (after == DIE) \
 		stop_here(); \
+	if (after == PAUSE) \
+		raise(SIGSTOP); \
 	return r_; \
 } while (0)
 

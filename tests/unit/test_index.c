@@ -71,6 +71,11 @@ static void shallowest_wins(void)
 	en = entry(&id, 0);
 	add(ix, 20, &en, 1, true);
 	CHECK(find(ix, &id).pack == LEN(depth));
+	/* Also into a pack that somebody else has taken in before. */
+	add(ix, 19, &en, 1, false);
+	CHECK(find(ix, &id).pack == LEN(depth));
+	add(ix, 19, &en, 1, true);
+	CHECK(find(ix, &id).pack == LEN(depth) + 1);
 	OK(index_doom(ix, &id, 1, true, &e), e);
 	CHECK(find(ix, &id).doomed);
 	en = entry(&id, 2);
