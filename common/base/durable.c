@@ -29,8 +29,7 @@ int durable_dir(int dirfd, const char *path, struct err *e)
 	return r;
 }
 
-/* The directory part of name, "." if none; freed by the caller. */
-static char *parent_of(const char *name)
+char *durable_parent(const char *name)
 {
 	const char *slash = strrchr(name, '/');
 
@@ -76,9 +75,9 @@ err0:
 	return NULL;
 }
 
-static int sync_parent(int dirfd, const char *name, struct err *e)
+int durable_name(int dirfd, const char *name, struct err *e)
 {
-	char *dir = parent_of(name);
+	char *dir = durable_parent(name);
 	int r = durable_dir(dirfd, dir, e);
 
 	free(dir);
@@ -100,7 +99,7 @@ int durable_create(int dirfd, const char *name, const void *p, size_t len, struc
 	unlinkat(dirfd, tmp, 0);
 	free(tmp);
 	if (r == 0)
-		r = sync_parent(dirfd, name, e);
+		r = durable_name(dirfd, name, e);
 	return r;
 }
 
@@ -117,7 +116,7 @@ int durable_replace(int dirfd, const char *name, const void *p, size_t len, stru
 		unlinkat(dirfd, tmp, 0);
 	}
 	free(tmp);
-	return r < 0 ? -1 : sync_parent(dirfd, name, e);
+	return r < 0 ? -1 : durable_name(dirfd, name, e);
 }
 
 int durable_mkdirs(const char *path, struct err *e)
@@ -132,7 +131,7 @@ int durable_mkdirs(const char *path, struct err *e)
 			continue;
 		*s = 0;
 		if (mkdir(p, 0700) == 0)
-			r = sync_parent(AT_FDCWD, p, e);
+			r = durable_name(AT_FDCWD, p, e);
 		else if (errno != EEXIST)
 			r = err_sys(e, DM_ENV, errno, "%s", p);
 		*s = c;

@@ -10,6 +10,11 @@
 /* fsync the directory `path' (relative to dirfd).  0 or -1 with *e. */
 int durable_dir(int dirfd, const char *path, struct err *e);
 
+/* The same of the directory that `name' (relative to dirfd) stands in. */
+int durable_name(int dirfd, const char *name, struct err *e);
+/* The directory part of a name, "." if it has none; an allocation. */
+char *durable_parent(const char *name);
+
 /* Create `name' under dirfd with these bytes, only if it does not exist yet:
  * temporary file, fsync, linkat, fsync of the directory.  Mode 0600.
  * 0; 1 if the name existed; -1 with *e. */

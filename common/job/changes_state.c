@@ -30,23 +30,11 @@ static struct idfile *try_state(struct subject *s, const char *path, bool *exist
 	return NULL;
 }
 
-static int sync_parent(const char *path, struct err *e)
-{
-	char *dir = x_strdup(path), *slash = strrchr(dir, '/');
-	int r;
-
-	if (slash)
-		slash[slash == dir] = 0;
-	r = durable_dir(AT_FDCWD, slash ? dir : ".", e);
-	free(dir);
-	return r;
-}
-
 static int move_state(const char *from, const char *to, struct err *e)
 {
 	if (rename(from, to) != 0)
 		return err_sys(e, DM_ENV, errno, "%s", to);
-	return sync_parent(to, e);
+	return durable_name(AT_FDCWD, to, e);
 }
 
 int state_choose(struct subject *s, struct err *e)

@@ -8,8 +8,8 @@
 
 #include "base/bytes.h"
 #include "base/confine.h"
-#include "base/durable.h"
 #include "base/fdio.h"
+#include "base/newfile.h"
 #include "base/opt.h"
 #include "base/uri.h"
 #include "job/portable.h"
@@ -18,24 +18,15 @@
 
 #define EXPORT_LEVEL 3
 
-/* A new file, only under its name once it is whole. */
 static int export_file(struct site *s, const struct checkpoint *c, const char *path, int level,
     struct err *e)
 {
-	char *part = x_printf("%s.part", path);
-	int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc = -1;
+	struct newfile f;
+	int rc = -1;
 
-	if (fd < 0) {
-		err_sys(e, DM_ENV, errno, "%s", part);
-	} else {
-		rc = portable_export(s, c, fd, level, e) || durable_sync(fd, part, e) ? -1 : 0;
-		close(fd);
-		/* linkat, so that nothing is overwritten. */
-		if (rc == 0 && link(part, path) < 0)
-			rc = err_sys(e, errno == EEXIST ? DM_NO : DM_ENV, errno, "%s", path);
-		unlink(part);
-	}
-	free(part);
+	if (newfile_open(&f, path, e) == 0)
+		rc = portable_export(s, c, f.fd, level, e) || newfile_publish(&f, e) ? -1 : 0;
+	newfile_close(&f);
 	return rc;
 }
 

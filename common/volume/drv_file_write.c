@@ -193,7 +193,6 @@ static int sync_all(struct volume *v, struct file_vol *f)
 {
 	struct file_target *t = f->target;
 	struct err e = { 0 };
-	char *path, *slash;
 
 	if (fsync(f->fd) != 0) {
 		t->failed = true;
@@ -201,14 +200,7 @@ static int sync_all(struct volume *v, struct file_vol *f)
 	}
 	if (!t->created)
 		return 0;
-	path = x_strdup(t->path);
-	slash = strrchr(path, '/');
-	if (slash)
-		slash[slash == path] = 0;
-	if (durable_dir(AT_FDCWD, slash ? path : ".", &e) != 0)
-		volume_fail_err(v, &e);
-	free(path);
-	return e.code ? -EIO : 0;
+	return durable_name(AT_FDCWD, t->path, &e) == 0 ? 0 : volume_fail_err(v, &e);
 }
 
 static int save_complete(struct volume *v, struct file_vol *f, const char *point,

@@ -3,6 +3,7 @@
 load ../lib/common
 load ../lib/pipeline
 load ../lib/volumes
+load ../lib/faults
 
 setup() {
 	dm_setup
@@ -41,6 +42,87 @@ refused() {
 	done
 	[ "$(stat -c %s out.tar)" -lt 6000000 ]
 	exits 1 dm-checkpoint export site web1 out.tar
+}
+
+@test "an export killed at any call leaves nothing in the way of the next" {
+	local n last
+	cp -r site s
+	rm -f count
+	preload_fault none:any:1:EIO
+	DM_FAULT_COUNT=$T/count dm-checkpoint export s web1 whole.tar
+	no_fault
+	last=$(tail -n 1 count | cut -d ' ' -f 2)
+	[ "$last" -gt 20 ]
+	for n in $(seq 1 $((last / 12 + 1)) "$last") $((last - 2)) $((last - 1)) "$last"; do
+		preload_fault "dm-checkpoint:any:$n:KILL"
+		! dm-checkpoint export s web1 out.tar
+		no_fault
+		# what stands under the name is whole
+		[ ! -e out.tar ] || cmp out.tar whole.tar
+		rm -f out.tar
+		exits 0 dm-checkpoint export s web1 out.tar
+		cmp out.tar whole.tar
+		[ "$(echo out.tar*)" = out.tar ]
+		rm out.tar
+	done
+}
+
+# named: an export killed in its midst where files have to have names; sets
+# $nameless, which makes the next one do without those.
+named() {
+	local n
+	for n in $(seq 1 60); do
+		nameless=dm-checkpoint:openat:$n:EOPNOTSUPP
+		preload_fault "$nameless,dm-checkpoint:fsync:1:KILL"
+		dm-checkpoint export site web1 out.tar || true
+		no_fault
+		[ ! -e out.tar.part ] || return 0
+		rm -f out.tar
+	done
+	return 1
+}
+
+@test "where files have to have names, what a killed export left is taken over" {
+	local holder
+	dm-checkpoint export site web1 whole.tar
+	named
+	# not while somebody writes it
+	mkfifo hold held
+	python3 -c 'import fcntl, sys
+f = open("out.tar.part", "r+")
+fcntl.lockf(f, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()' <hold >held &
+	holder=$!
+	exec 8>hold
+	read -r _ <held
+	preload_fault "$nameless"
+	exits 1 dm-checkpoint export site web1 out.tar
+	one_line "out.tar.part: another program is writing it"
+	exec 8>&-
+	wait "$holder"
+	truncate -s 20M out.tar.part
+	exits 0 dm-checkpoint export site web1 out.tar
+	[ "$(echo out.tar*)" = out.tar ]
+	cmp out.tar whole.tar
+	# killed between its two names: it is whole
+	ln out.tar out.tar.part
+	mv out.tar other.tar
+	exits 0 dm-checkpoint export site web1 out.tar
+	[ "$(echo out.tar*)" = out.tar ]
+	cmp out.tar other.tar
+	# somebody's file of that name stays as it is
+	rm out.tar
+	echo precious >out.tar.part
+	chmod 644 out.tar.part
+	exits 1 dm-checkpoint export site web1 out.tar
+	one_line "in the way"
+	[ "$(cat out.tar.part)" = precious ]
+	rm out.tar.part
+	ln -s other.tar out.tar.part
+	exits 1 dm-checkpoint export site web1 out.tar
+	[ -L out.tar.part ] && [ ! -e out.tar ]
+	cmp other.tar whole.tar
 }
 
 @test "round trip: into another site, another geometry, an encrypted one" {

@@ -52,6 +52,7 @@ static int errno_of(const char *w, size_t n)
 	static const struct { const char *name; int v; } t[] = {
 		{ "EIO", EIO }, { "ENOSPC", ENOSPC }, { "EDQUOT", EDQUOT }, { "EROFS", EROFS },
 		{ "ENOMEM", ENOMEM }, { "EMFILE", EMFILE }, { "EINTR", EINTR },
+		{ "EOPNOTSUPP", EOPNOTSUPP },
 	};
 
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
