@@ -109,6 +109,17 @@ char *uri_query(const struct uri *u, const char *key)
 	return NULL;
 }
 
+char *uri_of_file(const char *path)
+{
+	struct buf b = { 0 };
+
+	buf_printf(&b, "file:");
+	for (const char *c = path; *c; c++)
+		buf_printf(&b, strchr("%#?", *c) ? "%%%02X" : "%c", (unsigned char)*c);
+	buf_put(&b, "", 1);
+	return (char *)b.p;
+}
+
 void uri_free(struct uri *u)
 {
 	free(u->scheme);

@@ -22,6 +22,8 @@ char *uri_query(const struct uri *u, const char *key);
  * they hide a NUL. */
 char *uri_decode(const char *s, size_t len);
 void uri_free(struct uri *u);
+/* "file:PATH", coded so that it parses to this path; an allocation. */
+char *uri_of_file(const char *path);
 
 /* A volume argument: "NAME=URI", or "URI" whose name is the last part of its
  * path without a suffix like .raw.  Names: 1 to 64 of [A-Za-z0-9._-], not

@@ -37,6 +37,7 @@ static int open_disk(struct apply *a, uint32_t i, const struct disk_table *t, st
 		.base_root = r->has_base_root ? &r->base_root : NULL,
 		.target_point = r->target_point, .frozen = r->frozen,
 		.session = a->hello.session, .workload = a->hello.workload,
+		.site = a->ids ? idtree_site(a->ids) : NULL,
 		.force = a->how->force, .verify_base = a->how->verify_base, .disks = t,
 		.work = a->ids ? idtree_work(a->ids, i) : NULL,
 	};

@@ -9,6 +9,7 @@
 #include "base/timefmt.h"
 #include "base/uri.h"
 #include "job/checkpoint.h"
+#include "job/orphans.h"
 #include "repo/prune.h"
 #include "volume/volume.h"
 
@@ -20,6 +21,7 @@ struct elsewhere {
 	struct volume_arg *target;
 	size_t n;
 	struct volume_swept sum;
+	struct volume_swept orphans;	/* files that became no checkpoint */
 };
 
 static void parse_targets(struct elsewhere *x, const struct opt_list *words)
@@ -116,6 +118,7 @@ static int prune_json(const struct prune_report *r, const struct elsewhere *x, b
 
 	json_object_update(o, store);
 	json_decref(store);
+	json_object_set_new(o, "orphans", json_integer((json_int_t)x->orphans.removed));
 	if (x->n > 0)
 		json_object_set_new(o, "points", json_pack("{s:I, s:I, s:s}", "removed", (json_int_t)x->sum.removed,
 		    "left", (json_int_t)x->sum.left, "why", x->sum.why));
@@ -152,6 +155,11 @@ static int prune_text(const struct prune_report *r, const struct elsewhere *x, b
 	if (r->doomed)
 		printf("%s wait for %llu sessions to end: prune again later\n",
 		    size_format(r->doomed_bytes, text), (unsigned long long)r->waits);
+	if (x->orphans.removed)
+		printf("%llu files that became no checkpoint %s\n", (unsigned long long)x->orphans.removed,
+		    dry_run ? "would go" : "removed");
+	if (x->orphans.left)
+		printf("not looked at: %s\n", x->orphans.why);
 	if (x->n > 0)
 		printf("%llu points of other targets %s\n", (unsigned long long)x->sum.removed,
 		    dry_run ? "would go" : "removed");
@@ -213,6 +221,8 @@ int checkpoint_prune_main(int argc, char **argv, struct err *e)
 		return -1;
 	parse_targets(&x, &targets);
 	rc = prune_run(s, &how, &r, e);
+	if (rc == 0)
+		rc = orphans_sweep(s, how.dry_run, &x.orphans, e);
 	if (rc == 0)
 		rc = sweep(s, &how, &x, e);
 	if (rc == 0)

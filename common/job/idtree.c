@@ -56,6 +56,11 @@ static int disk_open(struct idtree *t, uint32_t i, struct err *e)
 	return 0;
 }
 
+const uint8_t *idtree_site(const struct idtree *t)
+{
+	return t->site->id;
+}
+
 const char *idtree_work(const struct idtree *t, uint32_t disk)
 {
 	const struct session_disk *sd = t->disk[disk].state;

@@ -12,6 +12,7 @@ struct idtree;
  * with *e. */
 struct idtree *idtree_open(const char *site, const struct hello *h, struct err *e);
 void idtree_close(struct idtree *t);	/* NULL is harmless */
+const uint8_t *idtree_site(const struct idtree *t);	/* its id, 16 bytes */
 /* What an interrupted iteration left a part of this disk in, for
  * volume_how.work, or NULL. */
 const char *idtree_work(const struct idtree *t, uint32_t disk);

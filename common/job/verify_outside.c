@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/pool.h"
+#include "base/uri.h"
 #include "repo/session.h"
 #include "repo/tree.h"
 #include "volume/volume.h"
@@ -184,18 +185,14 @@ static struct volume *open_place(const struct place *p, const struct checkpoint_
 {
 	struct volume_how how = { .mode = VOL_READ, .disk = d->name, .chunk_size = chunk };
 	struct volume *v = NULL;
-	struct buf uri = { 0 };
+	char *uri = uri_of_file(p->path);
 
-	buf_printf(&uri, "file:");
-	for (const char *c = p->path; *c; c++)
-		buf_printf(&uri, strchr("%#?", *c) ? "%%%02X" : "%c", (unsigned char)*c);
-	buf_put(&uri, "", 1);
-	if (volume_open(&v, (char *)uri.p, &how, e) == 0 && volume_size(v) < d->size) {
+	if (volume_open(&v, uri, &how, e) == 0 && volume_size(v) < d->size) {
 		err_set(e, DM_NO, "%s: is shorter than the disk was", p->path);
 		volume_close(v);
 		v = NULL;
 	}
-	buf_free(&uri);
+	free(uri);
 	return v;
 }
 

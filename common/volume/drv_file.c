@@ -221,5 +221,6 @@ const struct driver drv_file = {
 	.base_point = file_base_point,
 	.flush = file_flush,
 	.point = file_point,
+	.sweep = file_sweep,
 	.finalize = file_finalize,
 };

@@ -95,7 +95,12 @@ int file_zero_range(struct file_vol *f, uint64_t off, uint64_t len);
 
 /* drv_file_dir.c: 0, or -1 with v->err. */
 int file_open_dir(struct volume *v, const char *dir, const struct volume_how *how);
+/* NAME.NNNNNN.raw, at least six digits: the number, else 0. */
+uint64_t file_dir_number(const char *file, const char *name);
 /* The work file, complete and synced, becomes the next checkpoint. */
 int file_dir_publish(struct volume *v);
+
+/* drv_file_sweep.c */
+int file_sweep(const struct uri *u, const struct volume_sweep *how, struct volume_swept *out, struct err *e);
 
 #endif

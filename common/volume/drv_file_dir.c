@@ -19,7 +19,7 @@
 #define OPEN_TRIES 16
 
 /* NAME.NNNNNN.raw, at least six digits: the number, else 0. */
-static uint64_t number_of(const char *file, const char *name)
+uint64_t file_dir_number(const char *file, const char *name)
 {
 	size_t n = strlen(name), digits;
 	uint64_t number;
@@ -52,7 +52,7 @@ static int newest(const char *dir, const char *name, uint64_t below, uint64_t *o
 	if (!d)
 		return err_sys(e, DM_ENV, errno, "%s", dir);
 	while ((de = readdir(d))) {
-		n = number_of(de->d_name, name);
+		n = file_dir_number(de->d_name, name);
 		if (n < below && n > *out)
 			*out = n;
 	}
@@ -218,6 +218,7 @@ static int prepare(struct volume *v, struct file_vol *f, const char *dir, uint64
 	if (r) {
 		if (!t->prepared)
 			target_record_step(&t->record, how);
+		target_record_own(&t->record, how);
 		return 0;
 	}
 	if (how->full) {
@@ -233,6 +234,7 @@ static int prepare(struct volume *v, struct file_vol *f, const char *dir, uint64
 	    file_identity_same_object(now, t->record.identity);
 	free(now);
 	if (t->prepared) {
+		target_record_own(&t->record, how);
 		free(base);
 		return 0;
 	}

@@ -44,6 +44,8 @@ static int record_from_json(const json_t *o, struct target_record *r)
 	r->full = json_is_true(json_object_get(o, "full"));
 	r->frozen = json_is_true(json_object_get(o, "frozen"));
 	r->identity = take_string(o, "identity");
+	r->site = take_string(o, "site");
+	r->session = take_string(o, "session");
 	if (state_from_json(json_object_get(o, "base"), &r->base, &r->algo) != 0)
 		return -1;
 	return state_from_json(json_object_get(o, "target"), &r->target, &r->algo);
@@ -92,10 +94,15 @@ int target_record_save(const char *path, const struct target_record *r, struct e
 	    "state", r->state == RECORD_COMPLETE ? "complete" : "writing",
 	    "full", r->full, "frozen", r->frozen, "identity", r->identity ? r->identity : "",
 	    "base", state_to_json(&r->base, r->algo), "target", state_to_json(&r->target, r->algo));
-	char *text = o ? json_dumps(o, JSON_INDENT(2)) : NULL;
 	struct buf b = { 0 };
+	char *text;
 	int n;
 
+	if (o && r->site && *r->site) {
+		json_object_set_new(o, "site", json_string(r->site));
+		json_object_set_new(o, "session", json_string(r->session));
+	}
+	text = o ? json_dumps(o, JSON_INDENT(2)) : NULL;
 	json_decref(o);
 	if (!text)
 		return err_set(e, DM_ENV, "%s: its points are not text (UTF-8)", path);
@@ -111,6 +118,8 @@ void target_record_free(struct target_record *r)
 	free(r->base.point);
 	free(r->target.point);
 	free(r->identity);
+	free(r->site);
+	free(r->session);
 	*r = (struct target_record){ .state = RECORD_NONE };
 }
 
@@ -146,6 +155,24 @@ void target_record_step(struct target_record *r, const struct volume_how *how)
 	if (r->base.has_root)
 		r->base.root = *how->base_root;
 	r->target.point = x_strdup(how->target_point ? how->target_point : "");
+	target_record_own(r, how);
+}
+
+static char *digits(const uint8_t id[16])
+{
+	char hex[33] = "";
+
+	if (id)
+		hex_put(hex, id, 16);
+	return x_strdup(hex);
+}
+
+void target_record_own(struct target_record *r, const struct volume_how *how)
+{
+	free(r->site);
+	free(r->session);
+	r->site = digits(how->site);
+	r->session = digits(how->session);
 }
 
 void target_record_done(struct target_record *r, const char *point, const struct id *root,

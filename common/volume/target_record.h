@@ -20,6 +20,7 @@ struct target_record {
 	struct target_state target;	/* what it is, or is becoming */
 	bool full, frozen;
 	char *identity;		/* the driver's name of the thing written to */
+	char *site, *session;	/* whose step it is, in digits; "" if unknown */
 };
 int target_record_load(const char *path, struct target_record *r, struct err *e);	/* RECORD_NONE: no such file */
 int target_record_save(const char *path, const struct target_record *r, struct err *e);
@@ -36,6 +37,8 @@ int target_record_admit(const struct target_record *r, const char *path, const c
     const struct volume_how *how, struct err *e);
 /* Fill the record for the step that `how' asks for. */
 void target_record_step(struct target_record *r, const struct volume_how *how);
+/* It is of the site and the session that `how' names. */
+void target_record_own(struct target_record *r, const struct volume_how *how);
 /* The step is done: the target holds this state, and is known as `identity',
  * which becomes the record's. */
 void target_record_done(struct target_record *r, const char *point, const struct id *root,

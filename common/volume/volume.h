@@ -44,6 +44,8 @@ struct volume_how {
 	const char *target_point;	/* "" if unknown */
 	bool frozen;			/* the target point cannot change */
 	const uint8_t *session;		/* 16 bytes */
+	const uint8_t *site;		/* 16 bytes: that knows the session; NULL: none is
+					 * known to */
 	const char *workload;		/* "" if unknown */
 	bool force;			/* --force: target looks mounted or foreign */
 	bool verify_base;		/* see volume_unproved */
@@ -165,6 +167,9 @@ struct volume_sweep {
 	const char *workload, *disk;
 	const char *const *known;
 	size_t nknown;
+	const uint8_t *site;		/* 16 bytes: whose catalog it is, or NULL */
+	const char *const *session;	/* those that it knows, in digits */
+	size_t nsessions;
 	bool dry_run;		/* only count */
 };
 struct volume_swept {

@@ -3,6 +3,7 @@ load ../lib/common
 load ../lib/pipeline
 load ../lib/volumes
 load ../lib/nbd
+load ../lib/faults
 
 setup() {
 	dm_setup
@@ -114,6 +115,45 @@ root_of() {
 	# prune keeps the tree of what is left, and no more
 	exits 0 dm-checkpoint prune --keep-last 1 site
 	exits 0 dm-recover --ids site w
+}
+
+@test "what an iteration left that was killed before its checkpoint goes with prune" {
+	local i
+	fs_mount xfs x 320M
+	mkdir x/disks
+	full "$T/x/disks"
+	poke a.raw 1200000 4096
+	for i in 2 3; do
+		preload_fault dm-checkpoint:linkat:1:KILL	# its file is there, its record is not
+		CODE=137 scan "$T/x/disks"
+		no_fault
+		[ "$(checkpoints site w)" -eq 1 ]
+		[ -e "x/disks/d.00000$i.raw" ]
+	done
+	# it may yet become one
+	exits 0 dm-checkpoint prune site
+	[ "$(ls x/disks/*.raw | wc -l)" -eq 3 ]
+	scan "$T/x/disks"
+	[ "$(disk .point)" = "$T/x/disks/d.000004.raw" ]
+	# not ours to judge: of no site, of another, and changed since
+	cp x/disks/d.000003.raw.dm dm
+	for i in 'del(.site)' '.site = "00000000000000000000000000000000"' '.identity += "1"'; do
+		rm x/disks/d.000003.raw.dm
+		jq "$i" dm >x/disks/d.000003.raw.dm
+		exits 0 dm-checkpoint prune --dry-run --json site
+		[ "$(jq .orphans <<<"$output")" -eq 1 ]
+	done
+	cp dm x/disks/d.000003.raw.dm
+	# a checkpoint whose record is lost is none
+	mv site/catalog/w/1.json lost
+	exits 0 dm-checkpoint prune --dry-run --json site
+	[ "$(jq .orphans <<<"$output")" -eq 0 ]
+	mv lost site/catalog/w/1.json
+	exits 0 dm-checkpoint prune site
+	[[ $output == *"2 files that became no checkpoint removed"* ]]
+	[ "$(cd x/disks && echo d.*.raw d.*.dm)" = "d.000001.raw d.000004.raw d.000001.raw.dm d.000004.raw.dm" ]
+	same a.raw x/disks/d.000004.raw
+	exits 0 dm-checkpoint verify site
 }
 
 @test "a base without a tree: ids become known as chunks are written" {
