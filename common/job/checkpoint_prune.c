@@ -191,7 +191,7 @@ int checkpoint_prune_main(int argc, char **argv, struct err *e)
 	int rc;
 	const struct opt opts[] = {
 		{ "keep-last", 0, OPT_U64, &how.keep.last, "N", "keep the newest N", 1, 0 },
-		{ "keep-within", 0, OPT_STR, &within, "DURATION", "keep those younger than this, such as 36h", 0, 0 },
+		{ "keep-within", 0, OPT_STR, &within, "DURATION", "keep those not older than this when the newest was made, such as 36h", 0, 0 },
 		{ "keep-daily", 0, OPT_U64, &how.keep.daily, "N", "keep the newest of each of N days", 1, 0 },
 		{ "keep-weekly", 0, OPT_U64, &how.keep.weekly, "N", "keep the newest of each of N weeks", 1, 0 },
 		{ "keep-monthly", 0, OPT_U64, &how.keep.monthly, "N", "keep the newest of each of N months", 1, 0 },

@@ -48,6 +48,10 @@ void retention_apply(const struct retention *r, struct checkpoint *const *v, siz
 	bool none = !r->last && !r->within && !r->daily && !r->weekly && !r->monthly;
 	int64_t since = INT64_MAX;
 
+	/* A workload of which nothing comes any more, or a clock that ran ahead,
+	 * must not take the past away. */
+	if (n && v[n - 1]->time < now)
+		now = v[n - 1]->time;
 	if (r->within)
 		since = r->within > (uint64_t)(now / SECOND) ? 0 : now - (int64_t)r->within * SECOND;
 	for (size_t i = 0; i < n; i++)

@@ -11,7 +11,8 @@
  * of UTC; of each that has a checkpoint the newest one counts. */
 struct retention {
 	uint64_t last;		/* the newest so many */
-	uint64_t within;	/* seconds before now */
+	uint64_t within;	/* seconds before the newest, or before now, if that is
+				 * earlier */
 	uint64_t daily, weekly, monthly;
 };
 

@@ -84,9 +84,27 @@ static void test_clock(void)
 	free(got);
 }
 
+/* When nothing came for a month, or the clock is a month ahead, what was kept
+ * then is kept; one from the future does not count for the past. */
+static void test_stopped(void)
+{
+	static const char *const old[] = { "2026-10-01T08:00Z", "2026-10-19T20:00Z", "2026-10-20T08:00Z",
+		"2026-10-20T10:00Z" };
+	static const char *const ahead[] = { "2026-11-23T08:00Z", "2026-11-23T11:00Z", "2031-01-01T00:00Z" };
+	struct retention r = { .within = 86400 };
+	char *got = kept(&r, old, LEN(old), 0);
+
+	CHECK(!strcmp(got, "2 3 4"));
+	free(got);
+	got = kept(&r, ahead, LEN(ahead), 0);
+	CHECK(!strcmp(got, "1 2 3"));
+	free(got);
+}
+
 int main(void)
 {
 	RUN(test_rules);
 	RUN(test_clock);
+	RUN(test_stopped);
 	return 0;
 }
