@@ -113,7 +113,7 @@ static int dm_config_complete(void)
 
 static int add_disk(const struct checkpoint_disk *d, struct err *e)
 {
-	if (!d->has_root || d->partial)
+	if (!checkpoint_disk_stored(d) || d->partial)
 		return err_set(e, DM_NO, "checkpoint %llu of %s keeps disk %s elsewhere: %s",
 		    (unsigned long long)checkpoint->seq, checkpoint->workload, d->name, d->point);
 	served = x_grow(served, nserved + 1, sizeof *served);

@@ -32,7 +32,7 @@ static const struct checkpoint_disk *pick_disk(const struct checkpoint *c, const
 	if (!d)
 		err_set(e, DM_NO, "checkpoint %llu of %s has no disk %s", (unsigned long long)c->seq,
 		    c->workload, name ? name : "");
-	else if (!d->has_root || d->partial)
+	else if (!checkpoint_disk_stored(d) || d->partial)
 		d = (err_set(e, DM_NO, "checkpoint %llu of %s keeps disk %s elsewhere: %s",
 		    (unsigned long long)c->seq, c->workload, d->name, d->point), NULL);
 	return d;

@@ -64,6 +64,8 @@ root_of() {
 		.disks == 0 and .unique == 0' >/dev/null
 	exits 1 dm-recover site w
 	one_line "read it from there"
+	exits 1 dm-send --all d=repo:site#w
+	one_line "keeps disk d elsewhere"
 	exits 1 dm-checkpoint export site w out.tar
 	exits 0 dm-checkpoint verify site
 	[[ $output == *"1 disks outside of the chunk store were read back"* ]]
