@@ -144,7 +144,8 @@ static enum http_verdict classify(const struct call *c, int status, const char *
 	/* A put under a condition while another one runs. */
 	if (status == 409 && c->put)
 		return HTTP_BROKEN;
-	if (status == 416)
+	/* Past the end of what is there, or nothing at all: of a get only. */
+	if (status == 416 && !strcmp(c->sig.method, "GET"))
 		return HTTP_TAKE;
 	return status >= 500 && status != 501 ? HTTP_BROKEN : HTTP_REFUSED;
 }

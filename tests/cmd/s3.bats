@@ -313,6 +313,20 @@ commits() {
 	dm-checkpoint verify site >/dev/null
 }
 
+@test "what the store refuses, however it puts that, is not done" {
+	s3_start
+	s3_site site
+	disk a.raw
+	written site a.raw
+	s3_faults unfit=1
+	exits 4 dm-checkpoint commit --workload w site <a.raw.acks
+	one_line "InvalidRange"
+	s3_faults
+	[ "$(checkpoints site w 2>/dev/null || echo 0)" = 0 ]
+	exits 0 dm-checkpoint commit --workload w site <a.raw.acks
+	[ "$(checkpoints site w)" = 1 ]
+}
+
 @test "an answer that never comes ends after a while" {
 	s3_start
 	s3_site site

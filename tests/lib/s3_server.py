@@ -13,6 +13,7 @@ by CreateBucket.  KIND, each for every Nth request of its sort:
     lost       a put that is done, and whose answer does not come
     conflict   a conditional put: 409, as when another one is under way
     badsum     a put: the checksum in the answer is another one
+    unfit      a put or a delete: 416, and nothing is done
     short      a get: less comes than was announced
 """
 import base64
@@ -265,6 +266,8 @@ class Handler(ebs_server.Handler):
                 names = {"UnrecognizedClientException": "InvalidAccessKeyId", "ExpiredTokenException": "ExpiredToken",
                          "InvalidSignatureException": "SignatureDoesNotMatch"}
                 raise Refused(403 if r.name != "ExpiredTokenException" else 400, names.get(r.name, r.name), r.text)
+            if self.command in ("PUT", "DELETE") and due("unfit"):
+                raise Refused(416, "InvalidRange", "The requested range is not satisfiable")
             self.checks(body)
             self.route(url.path, query, body)
         except Refused as r:
