@@ -148,7 +148,8 @@ check_serial() {
 reach() {
 	local at
 	at=$(provider_reach "$(get '.check.network // ""')" "$(get .check.port)") && [ -n "$at" ] ||
-		die 1 "it is not known how to reach port $(get .check.port)$(get 'if .check.network then " on network \(.check.network)" else "" end')"
+		die 1 "it is not known how to reach port $(get .check.port)$(get '(if .check.network then " on network \(.check.network)" else "" end) +
+			if .machine.isolated then ": the machine is isolated" else "" end')"
 	echo "$at"
 }
 

@@ -80,6 +80,31 @@ verb() {
 	verb 0 destroy
 }
 
+# In isolation what answers at a planned address is the original.
+@test "isolated: a check never reaches what has the guest's address outside" {
+	coproc ORIGINAL { exec python3 -c 'import http.server
+s = http.server.HTTPServer(("127.0.0.2", 0), http.server.BaseHTTPRequestHandler)
+print(s.server_port, flush=True)
+s.serve_forever()'; }
+	at_end kill "$ORIGINAL_PID"
+	read -r port <&"${ORIGINAL[0]}"
+	request ".timeout = 2 | .check = {kind: \"tcp\", port: $port} | .machine.networks = [{name: \"lan\", kind: \"socket\",
+		source: \"230.0.0.1:4000\", address: \"127.0.0.2\", mac: \"52:54:00:00:00:01\"}] |
+		.machine.options.uri = \"test://$T/node.xml\""
+	cat >node.xml <<-END
+		<node><domain type='test'><name>dm-r-w</name><memory>65536</memory><os><type>hvm</type></os>
+		<devices><interface type='network'><source network='n'/><mac address='52:54:00:00:00:01'/></interface></devices></domain></node>
+	END
+	for p in qemu libvirt; do
+		[ "$p" = libvirt ] || verb 0 create
+		[ "$p" = libvirt ] || verb 0 network
+		exits 1 within 60 sh -c "dm-provider-$p validate <request"
+		one_line 'not known how to reach port' 'isolated'
+		jq '.machine.isolated = false' request >open
+		exits 0 within 60 sh -c "dm-provider-$p validate <open"
+	done
+}
+
 # A guest's agent as it answers on Windows, where no real one can be had.
 windows() {
 	cat >windows <<-END
