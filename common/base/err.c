@@ -54,6 +54,17 @@ int err_sys(struct err *e, int code, int errnum, const char *fmt, ...)
 	return -1;
 }
 
+int err_code_named(int errnum)
+{
+	switch (errnum) {
+	case EIO: case ENOMEM: case EMFILE: case ENFILE: case ENOSPC: case EDQUOT: case ESTALE:
+	case ETIMEDOUT:
+		return DM_ENV;
+	default:
+		return DM_USAGE;
+	}
+}
+
 int err_cut(struct err *e, const char *what)
 {
 	if (e->code)

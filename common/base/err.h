@@ -42,6 +42,10 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 int err_sys(struct err *e, int code, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The code for a file that the command line names and that could not be read:
+ * is its name wrong (DM_USAGE), or has the machine failed (DM_ENV)? */
+int err_code_named(int errnum);
+
 /* `what' ended before its END: a retry may help.  Returns -1. */
 int err_cut(struct err *e, const char *what);
 

@@ -109,11 +109,11 @@ int secret_read(const char *path, struct secret *s, struct err *e)
 	memset(s, 0, sizeof(*s));
 	key_startup();
 	if (fd < 0)
-		return err_sys(e, DM_USAGE, errno, "key file %s", path);
+		return err_sys(e, err_code_named(errno), errno, "key file %s", path);
 	if (private_check(fd, path, e) == 0) {
 		line = fd_slurp(fd, PASSPHRASE_MAX + 2, &len);
 		rc = line ? line_take(path, line, len, s, e) :
-		    err_sys(e, DM_USAGE, errno, "key file %s", path);
+		    err_sys(e, err_code_named(errno), errno, "key file %s", path);
 	}
 	key_wipe(line, len);
 	free(line);

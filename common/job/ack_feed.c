@@ -37,7 +37,7 @@ static int use_path(struct ack_feed *a, const char *path, struct err *e)
 	struct stat st;
 
 	if (stat(path, &st))
-		return err_sys(e, DM_USAGE, errno, "--acks %s", path);
+		return err_sys(e, err_code_named(errno), errno, "--acks %s", path);
 	if (S_ISDIR(st.st_mode))
 		return err_set(e, DM_USAGE, "--acks %s: is a directory, not a FIFO", path);
 	a->path = x_strdup(path);

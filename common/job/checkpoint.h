@@ -30,6 +30,8 @@ int checkpoint_import_main(int argc, char **argv, struct err *e);
 /* Parse; what follows is said in the name of dm-checkpoint. */
 struct opt_prog;
 void checkpoint_opts(const struct opt_prog *prog, int argc, char **argv, char ***args, size_t *n);
+/* The JSON in a file that option opt names, a new reference; NULL with *e. */
+json_t *checkpoint_load(const char *opt, const char *path, size_t max, struct err *e);
 /* Print a value of JSON and release it.  0 or -1. */
 int checkpoint_print(json_t *o, struct err *e);
 /* Empty standard output's buffer.  0 or -1. */

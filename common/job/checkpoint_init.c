@@ -1,17 +1,14 @@
 /* dm-checkpoint init, commit. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/fdio.h"
 #include "base/opt.h"
 #include "base/timefmt.h"
 #include "base/uri.h"
-#include "content/jsontext.h"
 #include "job/checkpoint.h"
 #include "job/commit.h"
 #include "repo/site_cache.h"
@@ -92,28 +89,13 @@ int checkpoint_init_main(int argc, char **argv, struct err *e)
 
 static json_t *load_recovery(const char *path, struct err *e)
 {
-	json_error_t why;
-	json_t *o = NULL;
-	size_t len;
-	char *text;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	json_t *o = checkpoint_load("--recovery", path, RECOVERY_MAX, e);
 
-	text = fd < 0 ? NULL : fd_slurp(fd, RECOVERY_MAX, &len);
-	if (!text) {
-		err_sys(e, DM_USAGE, errno, "--recovery %s", path);
-		goto out;
-	}
-	o = jsontext_parse(text, len, &why);
-	if (!o)
-		err_set(e, DM_USAGE, "--recovery %s: line %d: %s", path, why.line, why.text);
-	else if (!json_is_object(o)) {
+	if (o && !json_is_object(o)) {
 		err_set(e, DM_USAGE, "--recovery %s: not a JSON object", path);
 		json_decref(o);
 		o = NULL;
 	}
-out:
-	free(text);
-	fd_close(fd);
 	return o;
 }
 

@@ -1,9 +1,12 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/fdio.h"
 #include "base/opt.h"
+#include "content/jsontext.h"
 #include "job/checkpoint.h"
 
 void checkpoint_opts(const struct opt_prog *prog, int argc, char **argv, char ***args, size_t *n)
@@ -32,6 +35,23 @@ int checkpoint_flush(struct err *e)
 	if (fflush(stdout) || ferror(stdout))
 		return err_sys(e, DM_ENV, errno ? errno : EIO, "standard output");
 	return 0;
+}
+
+json_t *checkpoint_load(const char *opt, const char *path, size_t max, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	json_error_t why;
+	json_t *o = NULL;
+	size_t len;
+	char *text = fd < 0 ? NULL : fd_slurp(fd, max, &len);
+
+	if (!text)
+		err_sys(e, err_code_named(errno), errno, "%s %s", opt, path);
+	else if (!(o = jsontext_parse(text, len, &why)))
+		err_set(e, DM_USAGE, "%s %s: line %d: %s", opt, path, why.line, why.text);
+	free(text);
+	fd_close(fd);
+	return o;
 }
 
 int checkpoint_print(json_t *o, struct err *e)

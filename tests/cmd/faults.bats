@@ -35,6 +35,8 @@ teardown() { dm_teardown; }
 # bats test_tags=plain
 @test "calls of the system and allocations fail in every program" {
 	"$DM_TOP/tests/fault/error-points" 4
+	# A key that cannot be read: at each call.
+	"$DM_TOP/tests/fault/error-points" all '^dm-recv --one-way'
 }
 
 # bats test_tags=plain
