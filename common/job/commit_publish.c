@@ -130,7 +130,7 @@ static struct checkpoint *make_record(const struct commit *c)
 	struct checkpoint *r = x_alloc(sizeof(*r));
 
 	r->workload = x_strdup(c->how->workload);
-	checkpoint_follow(r, c->latest);
+	checkpoint_follow(c->site, r, c->latest);
 	hex_put(r->session, c->hello.session, sizeof(c->hello.session));
 	r->algo = c->hello.algo;
 	r->started = c->session ? c->session->started : c->began;

@@ -296,7 +296,7 @@ static int publish(struct import *x, struct err *e)
 		checkpoint_free(latest);
 		return -1;
 	}
-	checkpoint_follow(c, latest);
+	checkpoint_follow(x->site, c, latest);
 	checkpoint_free(latest);
 	if (session_decide(x->site, x->session, c->workload, c->seq, e) || check_roots(x, e))
 		return -1;

@@ -21,6 +21,7 @@ void checkpoint_free(struct checkpoint *c)
 		free(c->disk[i].source_point);
 	}
 	free(c->disk);
+	free(c->chain);
 	free(c->workload);
 	free(c->kind);
 	json_decref(c->recovery);

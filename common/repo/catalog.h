@@ -25,8 +25,9 @@ struct checkpoint_disk {
 struct checkpoint {
 	char *workload;
 	uint64_t seq, parent;	/* parent 0: none */
-	bool has_chain;		/* false: of a version that made none */
-	struct id chain;	/* link of the parent; zeros: it is the first */
+	struct id *chain;	/* links of numbers seq - 1, - 2, - 4, ... as far as these
+				 * divide seq; the first record's is zeros */
+	size_t nchain;		/* 0: of a version that made none */
 	struct id content;	/* hash of the record, when it was read */
 	char session[33];
 	int algo;		/* hash of the roots */
@@ -53,8 +54,10 @@ struct checkpoint *catalog_read(struct site *s, const char *workload, uint64_t s
 /* Immutable: fails with DM_NO when WORKLOAD/SEQ exists ("another writer
  * committed"), 0 when the same session committed it already. */
 int catalog_commit(struct site *s, const struct checkpoint *c, struct err *e);
-/* Make c the next after the latest (NULL: the first): its numbers and its chain. */
-void checkpoint_follow(struct checkpoint *c, const struct checkpoint *latest);
+/* Make c the next of its workload after the latest (NULL: the first): its numbers
+ * and its chain. */
+#define CHAIN_LINKS 32
+void checkpoint_follow(struct site *s, struct checkpoint *c, const struct checkpoint *latest);
 /* What a record that was read is to the one after it. */
 void checkpoint_link(const struct checkpoint *c, struct id *out);
 /* Does a record agree with those before and behind it?  0; -1 with DM_NO: one
@@ -92,7 +95,8 @@ int catalog_pin(struct site *s, const struct checkpoint *c, bool on, struct err 
 /* Remove a checkpoint's record (prune), after its part of the chain was noted.  0 removed; 1 left: someone reads it,
  * or it is pinned or went meanwhile; -1. */
 int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e);
-/* Note that a record is gone that was not dropped (dm-checkpoint prune). */
-int catalog_forget(struct site *s, const char *workload, uint64_t seq, struct err *e);
+/* Note that records are gone that were not dropped (dm-checkpoint prune). */
+struct pruned_range;
+int catalog_forget(struct site *s, const char *workload, const struct pruned_range *lost, struct err *e);
 
 #endif

@@ -1,23 +1,46 @@
-/* The chain of records, and the list of what was pruned out of it. */
+/* The chain of records: making it, and following it. */
 #include "repo/catalog_chain.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/bytes.h"
-#include "base/durable.h"
-#include "base/fdio.h"
-#include "repo/catalog_dir.h"
 #include "repo/crypt.h"
-#include "repo/files.h"
 
-#define PRUNED "pruned"
-#define PRUNED_MAX GIB(1)
 #define HEX (2 * ID_LEN)
+
+char *links_text(const struct id *v, size_t n)
+{
+	char *text = x_malloc(n * (HEX + 1) + 1), *at = text;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			*at++ = ',';
+		hex_put(at, v[i].b, ID_LEN);
+		at += HEX;
+	}
+	*at = '\0';
+	return text;
+}
+
+int links_parse(const char *text, struct id v[CHAIN_LINKS])
+{
+	char hex[HEX + 1] = "";
+
+	for (int n = 0; n < CHAIN_LINKS; text += HEX + 1) {
+		if (strnlen(text, HEX) < HEX)
+			return -1;
+		memcpy(hex, text, HEX);
+		if (hex_get(hex, v[n++].b, ID_LEN))
+			return -1;
+		if (!text[HEX])
+			return n;
+		if (text[HEX] != ',')
+			return -1;
+	}
+	return -1;
+}
 
 void chain_content(const struct site *s, const char *text, size_t len, struct id *out)
 {
@@ -26,260 +49,238 @@ void chain_content(const struct site *s, const char *text, size_t len, struct id
 }
 
 /* Over text, so that b2sum(1) can do it. */
-static void link_make(bool chained, const struct id *chain, const struct id *content, struct id *out)
+void chain_link(const struct id *chain, size_t n, const struct id *content, struct id *out)
 {
-	char hex[2][HEX + 1], text[2 * HEX + 8];
-	int len;
+	char *links = links_text(chain, n), hex[HEX + 1];
+	char *text;
 
-	hex_put(hex[0], chain->b, ID_LEN);
-	hex_put(hex[1], content->b, ID_LEN);
-	len = snprintf(text, sizeof(text), "%s %s\n", chained ? hex[0] : "-", hex[1]);
-	crypto_generichash(out->b, ID_LEN, (const uint8_t *)text, (size_t)len, NULL, 0);
+	hex_put(hex, content->b, ID_LEN);
+	text = x_printf("%s %s\n", n ? links : "-", hex);
+	crypto_generichash(out->b, ID_LEN, (const uint8_t *)text, strlen(text), NULL, 0);
+	free(links);
+	free(text);
 }
 
 void checkpoint_link(const struct checkpoint *c, struct id *out)
 {
-	link_make(c->has_chain, &c->chain, &c->content, out);
+	chain_link(c->chain, c->nchain, &c->content, out);
 }
 
-void checkpoint_follow(struct checkpoint *c, const struct checkpoint *latest)
+/* --- making it ---------------------------------------------------------- */
+
+/* The nth link that a record names, there or pruned, if it is the one with
+ * this link: only then it is what was there when the records after it were
+ * made. */
+static bool nth_link(struct site *s, const char *workload, uint64_t seq, const struct id *link, size_t n,
+    struct id *out)
 {
+	struct err ignored = { 0 };
+	struct checkpoint *c = catalog_read(s, workload, seq, &ignored);
+	struct pruned p = { 0 };
+	const struct pruned_line *l = NULL;
+	const struct id *chain = NULL;
+	struct id is;
+	bool ok = false;
+
+	if (!c && pruned_read(s, workload, &p, &ignored) == 0)
+		l = pruned_find(&p, seq);
+	if (c && n < c->nchain) {
+		chain = c->chain;
+		checkpoint_link(c, &is);
+	} else if (l && n < l->nchain) {
+		chain = pruned_chain(&p, l);
+		chain_link(chain, l->nchain, &l->content, &is);
+	}
+	if (chain && id_equal(&is, link)) {
+		*out = chain[n];
+		ok = true;
+	}
+	pruned_free(&p);
+	checkpoint_free(c);
+	return ok;
+}
+
+void checkpoint_follow(struct site *s, struct checkpoint *c, const struct checkpoint *latest)
+{
+	size_t n = 1;
+
 	c->parent = latest ? latest->seq : 0;
 	c->seq = c->parent + 1;
-	c->has_chain = true;
-	c->chain = (struct id){ { 0 } };
+	free(c->chain);
+	c->chain = x_array(CHAIN_LINKS, sizeof(*c->chain));
 	if (latest)
-		checkpoint_link(latest, &c->chain);
-}
+		checkpoint_link(latest, &c->chain[0]);
+	/* What is 2^n before is 2^(n-1) before what is 2^(n-1) before: it is taken
+	 * from there, so nothing is vouched for that the chain did not name. */
+	for (; latest && n < CHAIN_LINKS && c->seq % (UINT64_C(1) << n) == 0 && c->seq >> n > 1; n++) {
+		uint64_t half = c->seq - (UINT64_C(1) << (n - 1));
 
-/* --- what was pruned ---------------------------------------------------- */
-
-/* "SEQ CHAIN CONTENT", CHAIN "-" where it was not chained; "SEQ gone". */
-static bool line_parse(char *line, struct pruned_line *l)
-{
-	char *save, *seq = strtok_r(line, " ", &save), *chain = strtok_r(NULL, " ", &save);
-	char *content = strtok_r(NULL, " ", &save);
-
-	*l = (struct pruned_line){ 0 };
-	if (!seq || !chain || u64_parse(seq, 1, UINT64_MAX, &l->seq))
-		return false;
-	l->gone = !content && !strcmp(chain, "gone");
-	if (l->gone)
-		return true;
-	l->chained = strcmp(chain, "-") != 0;
-	if (l->chained && (strlen(chain) != HEX || hex_get(chain, l->chain.b, ID_LEN)))
-		return false;
-	return content && strlen(content) == HEX && !hex_get(content, l->content.b, ID_LEN);
-}
-
-static int by_seq(const void *a, const void *b)
-{
-	const struct pruned_line *x = a, *y = b;
-
-	return x->seq < y->seq ? -1 : x->seq > y->seq;
-}
-
-/* Of several lines of one number, one that tells more than that it is gone. */
-static void sort_lines(struct pruned *p)
-{
-	size_t n = 0;
-
-	if (p->n)
-		qsort(p->v, p->n, sizeof(*p->v), by_seq);
-	for (size_t i = 0; i < p->n; i++) {
-		if (n && p->v[n - 1].seq == p->v[i].seq) {
-			if (p->v[n - 1].gone)
-				p->v[n - 1] = p->v[i];
-			continue;
-		}
-		p->v[n++] = p->v[i];
+		if (n == 1 && latest->nchain)
+			c->chain[n] = latest->chain[0];
+		else if (n == 1 || !nth_link(s, c->workload, half, &c->chain[n - 1], n - 1, &c->chain[n]))
+			break;
 	}
-	p->n = n;
-}
-
-void pruned_parse(char *text, struct pruned *p)
-{
-	char *save, *line;
-
-	*p = (struct pruned){ NULL, 0 };
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		p->v = x_grow(p->v, p->n + 1, sizeof(*p->v));
-		p->n += line_parse(line, &p->v[p->n]);
-	}
-	sort_lines(p);
-}
-
-static char *pruned_path(char path[CATALOG_PATH], const char *workload)
-{
-	snprintf(path, CATALOG_PATH, "catalog/%s/" PRUNED, workload);
-	return path;
-}
-
-int pruned_read(struct site *s, const char *workload, struct pruned *p, struct err *e)
-{
-	char path[CATALOG_PATH], *text;
-	size_t len;
-	int rc;
-
-	*p = (struct pruned){ NULL, 0 };
-	rc = file_get(s, pruned_path(path, workload), PRUNED_MAX, &text, &len, e);
-	if (rc > 0)
-		pruned_parse(text, p);
-	free(text);
-	return rc < 0 ? -1 : 0;
-}
-
-void pruned_free(struct pruned *p)
-{
-	free(p->v);
-	*p = (struct pruned){ NULL, 0 };
-}
-
-static const struct pruned_line *find(const struct pruned *p, uint64_t seq)
-{
-	const struct pruned_line want = { .seq = seq };
-
-	return p->n ? bsearch(&want, p->v, p->n, sizeof(*p->v), by_seq) : NULL;
-}
-
-/* What a crash left of a line must not become the beginning of ours. */
-static bool cut_before(int fd)
-{
-	off_t end = lseek(fd, 0, SEEK_END);
-	char last;
-
-	return end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n';
-}
-
-/* The line for a record, an allocation. */
-static char *note_line(uint64_t seq, const struct checkpoint *c, bool cut)
-{
-	char chain[HEX + 1] = "-", content[HEX + 1];
-
-	if (c && c->has_chain)
-		hex_put(chain, c->chain.b, ID_LEN);
-	if (c)
-		hex_put(content, c->content.b, ID_LEN);
-	return x_printf("%s%llu %s%s%s\n", cut ? "\n" : "", (unsigned long long)seq,
-	    c ? chain : "gone", c ? " " : "", c ? content : "");
-}
-
-/* Who prunes is alone, so nobody else puts it meanwhile. */
-int pruned_note_store(struct site *s, const char *workload, uint64_t seq, const struct checkpoint *c, struct err *e)
-{
-	char path[CATALOG_PATH], *text, *line;
-	struct buf b = { 0 };
-	size_t len;
-	int rc = file_get(s, pruned_path(path, workload), PRUNED_MAX, &text, &len, e);
-
-	if (rc < 0)
-		return -1;
-	if (rc > 0)
-		buf_put(&b, text, len);
-	line = note_line(seq, c, false);
-	buf_put(&b, line, strlen(line));
-	rc = file_replace(s, path, b.p, b.len, NULL, NULL, e);
-	buf_free(&b);
-	free(line);
-	free(text);
-	return rc;
-}
-
-int pruned_note(int dir, uint64_t seq, const struct checkpoint *c, struct err *e)
-{
-	int fd = openat(dir, PRUNED, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600), rc = 0;
-	char *line;
-
-	if (fd < 0)
-		return err_sys(e, DM_ENV, errno, PRUNED);
-	line = note_line(seq, c, cut_before(fd));
-	if (fd_write_full(fd, line, strlen(line)) < 0)
-		rc = err_sys(e, DM_ENV, errno, PRUNED);
-	if (rc == 0)
-		rc = durable_sync(fd, PRUNED, e) || durable_dir(dir, ".", e) ? -1 : 0;
-	free(line);
-	fd_close(fd);
-	return rc;
+	c->nchain = n;
 }
 
 /* --- following it ------------------------------------------------------- */
 
-enum chain_state chain_follow(const struct pruned *p, const struct checkpoint *older,
-    const struct checkpoint *c, uint64_t *at)
+struct walk {
+	const struct pruned *p;
+	size_t first, n;	/* the lines between the two records */
+	struct id *want;	/* of each, what those above say is its link */
+	bool *named;		/* and whether any does */
+	uint64_t end;		/* the older record */
+	struct id end_want;
+	bool reached;
+};
+
+static bool name_link(struct id *want, bool *named, const struct id *link)
 {
-	uint64_t end = older ? older->seq : 0;
-	struct id want = c->chain, is = { { 0 } };
-
-	*at = c->seq;
-	if (!c->has_chain)
-		return older && older->has_chain ? CHAIN_BROKEN : CHAIN_OPEN;
-	while (--*at > end) {
-		const struct pruned_line *l = find(p, *at);
-
-		if (!l)
-			return CHAIN_MISSING;
-		if (l->gone)
-			return CHAIN_OPEN;
-		link_make(l->chained, &l->chain, &l->content, &is);
-		if (!id_equal(&is, &want))
-			return CHAIN_BROKEN;
-		if (!l->chained)
-			return CHAIN_OPEN;
-		want = l->chain;
-	}
-	if (older)
-		checkpoint_link(older, &is);
-	else
-		is = (struct id){ { 0 } };
-	return id_equal(&is, &want) ? CHAIN_HOLDS : CHAIN_BROKEN;
+	if (*named)
+		return id_equal(want, link);
+	*named = true;
+	*want = *link;
+	return true;
 }
 
-/* The records that are there next to number seq of a workload: NULL where
- * there is none that can be read.  0 or -1. */
-static int neighbours(struct site *s, const struct checkpoint *c, struct checkpoint **older,
-    struct checkpoint **newer, struct err *e)
+/* Take what number seq, which is what it should be, says of those below.  false
+ * when that contradicts what another said: *at. */
+static bool take_links(struct walk *w, uint64_t seq, const struct id *chain, size_t n, uint64_t *at)
 {
-	uint64_t *seq, below = 0, above = 0;
-	struct err skip = { 0 };
-	size_t n;
+	for (size_t i = 0; i < n && UINT64_C(1) << i <= seq; i++) {
+		const struct pruned_line *l;
+		size_t k;
 
-	if (catalog_seqs(s, c->workload, &seq, &n, e))
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		if (seq[i] < c->seq)
-			below = seq[i];
-		if (seq[i] > c->seq && !above)
-			above = seq[i];
+		*at = seq - (UINT64_C(1) << i);
+		if (*at < w->end)
+			break;
+		l = pruned_find(w->p, *at);
+		k = l ? (size_t)(l - w->p->v) - w->first : 0;
+		if (*at == w->end ? !name_link(&w->end_want, &w->reached, &chain[i]) :
+		    l && !name_link(&w->want[k], &w->named[k], &chain[i]))
+			return false;
 	}
-	free(seq);
-	*older = below ? catalog_read(s, c->workload, below, &skip) : NULL;
-	*newer = above ? catalog_read(s, c->workload, above, &skip) : NULL;
+	return true;
+}
+
+/* From the newest line down.  Sets *open where a line ends the chain. */
+static bool take_lines(struct walk *w, uint64_t *open, uint64_t *at)
+{
+	for (size_t k = w->n; k-- > 0; ) {
+		const struct pruned_line *l = &w->p->v[w->first + k];
+		const struct id *chain = pruned_chain(w->p, l);
+		struct id is;
+
+		*at = l->seq;
+		if (!w->named[k])
+			continue;
+		if (!l->gone) {
+			chain_link(chain, l->nchain, &l->content, &is);
+			if (!id_equal(&is, &w->want[k]))
+				return false;
+		}
+		if (!l->nchain) {
+			if (!*open)
+				*open = l->seq;
+			continue;
+		}
+		if (!take_links(w, l->seq, chain, l->nchain, at))
+			return false;
+	}
+	return true;
+}
+
+/* The highest number of those between the records that is not noted, or that
+ * has no line of its own: 0 none. */
+static uint64_t highest_without(const struct walk *w, uint64_t seq, bool line)
+{
+	const struct pruned_range *r;
+	size_t k = w->n;
+
+	while (seq > w->end) {
+		while (k > 0 && w->p->v[w->first + k - 1].seq > seq)
+			k--;
+		if (k > 0 && w->p->v[w->first + k - 1].seq == seq) {
+			seq--;
+			continue;
+		}
+		r = line ? NULL : pruned_range(w->p, seq);
+		if (!r)
+			return seq;
+		/* The lines in a range are of numbers in it. */
+		seq = r->first - 1;
+	}
 	return 0;
 }
 
-static int contradiction(const struct checkpoint *a, const struct checkpoint *b, struct err *e)
+static enum chain_state judge(const struct walk *w, const struct checkpoint *c, uint64_t open, uint64_t *at)
 {
-	return err_set(e, DM_NO, "checkpoints %llu and %llu of %s do not belong together: the record "
-	    "of one was replaced after it was made; dm-checkpoint verify says more",
-	    (unsigned long long)a->seq, (unsigned long long)b->seq, a->workload);
+	uint64_t missing = highest_without(w, c->seq - 1, false);
+
+	/* Over a line that ends the chain nothing is asked. */
+	if (missing && !(open > missing && !w->reached)) {
+		*at = missing;
+		return CHAIN_MISSING;
+	}
+	if (w->reached)
+		return CHAIN_HOLDS;
+	*at = highest_without(w, c->seq - 1, true);
+	return open || !w->end ? CHAIN_OPEN : CHAIN_CUT;
 }
 
-int catalog_trust(struct site *s, const struct checkpoint *c, struct err *e)
+/* The lines of the way with the longest steps: what of it is needed later, when
+ * a record between or at its end was dropped, is on it too, since the same
+ * numbers are then the ends of long steps.  false when it leads nowhere. */
+static bool mark_way(const struct walk *w, uint64_t seq, size_t n, bool *way)
 {
-	struct checkpoint *older = NULL, *newer = NULL;
-	struct pruned p = { NULL, 0 };
-	uint64_t at;
-	int rc = neighbours(s, c, &older, &newer, e);
+	for (;;) {
+		const struct pruned_line *l = NULL;
 
-	/* Read after them: what was dropped before is in it. */
-	if (rc == 0 && ((older && older->seq + 1 < c->seq) || (newer && c->seq + 1 < newer->seq)))
-		rc = pruned_read(s, c->workload, &p, e);
-	if (rc == 0 && older && chain_follow(&p, older, c, &at) == CHAIN_BROKEN)
-		rc = contradiction(older, c, e);
-	if (rc == 0 && newer && chain_follow(&p, c, newer, &at) == CHAIN_BROKEN)
-		rc = contradiction(c, newer, e);
-	pruned_free(&p);
-	checkpoint_free(older);
-	checkpoint_free(newer);
-	return rc;
+		while (!l) {
+			uint64_t step = n ? UINT64_C(1) << --n : 0;
+
+			if (!step)
+				return false;
+			if (step > seq || seq - step < w->end)
+				continue;
+			if (seq - step == w->end)
+				return true;
+			l = pruned_find(w->p, seq - step);
+			if (l && !l->nchain)
+				l = NULL;
+		}
+		way[l - w->p->v] = true;
+		seq = l->seq;
+		n = l->nchain;
+	}
+}
+
+enum chain_state chain_follow(const struct pruned *p, const struct checkpoint *older,
+    const struct checkpoint *c, bool *way, uint64_t *at)
+{
+	struct walk w = { .p = p, .end = older ? older->seq : 0 };
+	struct id is = { { 0 } };
+	uint64_t open = 0;
+	enum chain_state state = CHAIN_BROKEN;
+
+	*at = c->seq;
+	if (!c->nchain)
+		return older && older->nchain ? CHAIN_BROKEN : CHAIN_OPEN;
+	w.first = pruned_below(p, w.end + 1);
+	w.n = pruned_below(p, c->seq) - w.first;
+	w.want = x_array(w.n + 1, sizeof(*w.want));
+	w.named = x_array(w.n + 1, sizeof(*w.named));
+	if (take_links(&w, c->seq, c->chain, c->nchain, at) && take_lines(&w, &open, at)) {
+		if (older)
+			checkpoint_link(older, &is);
+		*at = w.end;
+		if (!w.reached || id_equal(&is, &w.end_want))
+			state = judge(&w, c, open, at);
+	}
+	if (state == CHAIN_HOLDS && way && !mark_way(&w, c->seq, c->nchain, way))
+		memset(way + w.first, true, w.n);
+	free(w.want);
+	free(w.named);
+	return state;
 }

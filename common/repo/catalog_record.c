@@ -6,8 +6,10 @@
 #include "base/timefmt.h"
 #include "base/uri.h"
 #include "content/jsontext.h"
+#include "repo/catalog_chain.h"
 #include "repo/catalog_record.h"
 
+#define CHAIN_PREFIX "blake2b:"
 #define EXACT_MAX ((uint64_t)1 << 53)	/* beyond it a JSON number loses digits in jq */
 
 /* --- writing ------------------------------------------------------------ */
@@ -56,14 +58,19 @@ static json_t *disk_json(const struct checkpoint_disk *d, int algo)
 json_t *checkpoint_record(const struct checkpoint *c)
 {
 	json_t *o = json_object(), *disks = json_array();
-	char chain[80];
+	char *links, *chain;
 
 	json_object_set_new(o, "format", json_integer(RECORD_FORMAT));
 	json_object_set_new(o, "workload", json_string(c->workload));
 	json_object_set_new(o, "seq", number(c->seq));
 	json_object_set_new(o, "parent", number(c->parent));
-	if (c->has_chain)
-		json_object_set_new(o, "chain", json_string(id_format(ID_BLAKE2B, &c->chain, chain)));
+	if (c->nchain) {
+		links = links_text(c->chain, c->nchain);
+		chain = x_printf(CHAIN_PREFIX "%s", links);
+		json_object_set_new(o, "chain", json_string(chain));
+		free(chain);
+		free(links);
+	}
 	json_object_set_new(o, "session", json_string(c->session));
 	json_object_set_new(o, "kind", json_string(c->kind));
 	json_object_set_new(o, "time", stamp(c->time));
@@ -203,17 +210,23 @@ static int parse_disks(const json_t *o, struct checkpoint *c, struct err *e)
 /* A record without a chain is of a version that made none. */
 static int parse_chain(const json_t *o, struct checkpoint *c, struct err *e)
 {
+	struct id links[CHAIN_LINKS];
 	const char *s;
-	int algo;
+	int n;
 
 	if (!json_object_get(o, "chain"))
 		return 0;
 	s = get_word(o, "chain", e);
 	if (!s)
 		return -1;
-	if (id_parse(s, &algo, &c->chain) || algo != ID_BLAKE2B)
+	if (strncmp(s, CHAIN_PREFIX, strlen(CHAIN_PREFIX)))
 		return bad(e, "chain");
-	c->has_chain = true;
+	n = links_parse(s + strlen(CHAIN_PREFIX), links);
+	if (n < 1 || c->seq % (UINT64_C(1) << (n - 1)))
+		return bad(e, "chain");
+	c->nchain = (size_t)n;
+	c->chain = x_array(c->nchain, sizeof(*links));
+	memcpy(c->chain, links, c->nchain * sizeof(*links));
 	return 0;
 }
 

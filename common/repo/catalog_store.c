@@ -192,7 +192,7 @@ int catalog_store_drop(struct site *s, const struct checkpoint *c, bool external
 	if (!r && external)
 		r = keep_dead(s, c, path, e);
 	if (!r)
-		r = pruned_note_store(s, c->workload, c->seq, c, e);
+		r = pruned_note_store(s, c->workload, c, NULL, e);
 	if (!r)
 		r = file_remove(s, path, e);
 	if (!r) {

@@ -218,23 +218,23 @@ int catalog_drop(struct site *s, const struct checkpoint *c, struct err *e)
 	if (fd < 0)
 		goto out;
 	if (faccessat(dir, catalog_name(name, c->seq, ".pin"), F_OK, 0))
-		rc = pruned_note(dir, c->seq, c, e) ? -1 : take_out(s, dir, c, catalog_name(name, c->seq, ".json"), e);
+		rc = pruned_note(dir, c, NULL, e) ? -1 : take_out(s, dir, c, catalog_name(name, c->seq, ".json"), e);
 out:
 	fd_close(fd);
 	fd_close(dir);
 	return rc;
 }
 
-int catalog_forget(struct site *s, const char *workload, uint64_t seq, struct err *e)
+int catalog_forget(struct site *s, const char *workload, const struct pruned_range *lost, struct err *e)
 {
 	int dir, rc;
 
 	if (s->objects)
-		return pruned_note_store(s, workload, seq, NULL, e);
+		return pruned_note_store(s, workload, NULL, lost, e);
 	dir = catalog_dir(s, workload, false, e);
 	if (dir < 0)
 		return e->code ? -1 : 0;
-	rc = pruned_note(dir, seq, NULL, e);
+	rc = pruned_note(dir, NULL, lost, e);
 	fd_close(dir);
 	return rc;
 }

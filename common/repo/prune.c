@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "repo/session.h"
 #include "repo/session_store.h"
 
+#define FOLD_EVERY 256		/* in an object store each note writes the list anew */
 #define RESERVE_FREE MIB(64)	/* with less room than this the reserve is given up */
 #define RESERVE_SIZE MIB(4)
 
@@ -34,7 +36,7 @@ static void add(struct checkpoint ***v, size_t *n, struct checkpoint *c)
 
 /* --- checkpoints -------------------------------------------------------- */
 
-/* Drop one, or only say so.  It becomes the report's. */
+/* Drop one, or only say so.  It becomes the report's.  0 dropped, 1 left, -1. */
 static int drop(struct prune *p, struct checkpoint *c, struct err *e)
 {
 	struct prune_report *r = p->report;
@@ -44,36 +46,86 @@ static int drop(struct prune *p, struct checkpoint *c, struct err *e)
 		add(&r->held, &r->nheld, c);
 	else
 		add(&r->dropped, &r->ndropped, c);
-	return rc < 0 ? -1 : 0;
+	return rc;
 }
 
-/* Note what the chain of these records names and what is neither there nor was
- * pruned, so that verify is content with that. */
+/* Give up what the chain names between these two and what is neither there nor
+ * was pruned, so that verify is content with that. */
+static int forget_between(struct prune *p, const char *workload, struct pruned *known,
+    const struct checkpoint *older, const struct checkpoint *c, struct err *e)
+{
+	for (;;) {
+		uint64_t at;
+		enum chain_state state = chain_follow(known, older, c, NULL, &at);
+		struct pruned_range lost = { at, at };
+
+		if (state == CHAIN_MISSING)
+			lost = pruned_lost(known, at, older ? older->seq : 0);
+		else if (state != CHAIN_CUT)
+			return 0;
+		p->report->forgotten += lost.last - lost.first + 1;
+		pruned_give_up(known, &lost);
+		if (!p->how->dry_run && catalog_forget(p->site, workload, &lost, e))
+			return -1;
+	}
+}
+
 static int forget_missing(struct prune *p, const char *workload, struct checkpoint *const *v,
     size_t n, struct err *e)
 {
 	struct pruned known;
 	int rc = pruned_read(p->site, workload, &known, e);
 
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		uint64_t at;
-
-		if (chain_follow(&known, i ? v[i - 1] : NULL, v[i], &at) != CHAIN_MISSING)
-			continue;
-		p->report->forgotten++;
-		if (!p->how->dry_run)
-			rc = catalog_forget(p->site, workload, at, e);
-	}
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = forget_between(p, workload, &known, i ? v[i - 1] : NULL, v[i], e);
 	pruned_free(&known);
 	return rc;
 }
 
+/* v: what the list was; NULL where one was dropped. */
+static int fold(struct prune *p, const char *workload, struct checkpoint *const *v, size_t n, struct err *e)
+{
+	struct checkpoint **left = x_array(n + 1, sizeof(*left));
+	size_t k = 0;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		if (v[i])
+			left[k++] = v[i];
+	rc = p->how->dry_run ? 0 : pruned_fold(p->site, workload, left, k, e);
+	free(left);
+	return rc;
+}
+
+/* there: v to begin with. */
+static int drop_those(struct prune *p, const char *workload, struct checkpoint **v, const bool *keep,
+    size_t n, struct checkpoint **there, struct err *e)
+{
+	size_t dropped = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] || rc < 0) {
+			p->report->kept++;
+			continue;
+		}
+		rc = drop(p, v[i], e);
+		v[i] = NULL;
+		if (rc)
+			continue;
+		there[i] = NULL;
+		if (++dropped % FOLD_EVERY == 0)
+			rc = fold(p, workload, there, n, e);
+	}
+	return rc < 0 ? -1 : fold(p, workload, there, n, e);
+}
+
 static int drop_old(struct prune *p, const char *workload, struct err *e)
 {
-	struct checkpoint **v;
+	struct checkpoint **v, **there;
 	bool *keep;
 	size_t n;
-	int rc = 0;
+	int rc;
 
 	if (catalog_list(p->site, workload, &v, &n, e))
 		return -1;
@@ -82,15 +134,12 @@ static int drop_old(struct prune *p, const char *workload, struct err *e)
 		return -1;
 	}
 	keep = x_array(n + 1, sizeof(*keep));
+	there = x_array(n + 1, sizeof(*there));
+	if (n)
+		memcpy(there, v, n * sizeof(*there));
 	retention_apply(&p->how->keep, v, n, time_now(), keep);
-	for (size_t i = 0; i < n; i++) {
-		if (keep[i] || rc) {
-			p->report->kept++;
-			continue;
-		}
-		rc = drop(p, v[i], e);
-		v[i] = NULL;
-	}
+	rc = drop_those(p, workload, v, keep, n, there, e);
+	free(there);
 	free(keep);
 	catalog_list_free(v, n);
 	return rc;
@@ -223,7 +272,8 @@ static int collect_here(struct prune *p, struct err *e)
 	return rc;
 }
 
-/* One at a time: on this machine by a lock, among machines by turns. */
+/* One at a time, with the records too, since what is noted of them is folded: on
+ * this machine by a lock, among machines by turns. */
 static int begin_alone(struct prune *p, struct err *e)
 {
 	int rc, fd = openat(p->site->dir, "chunks/prune.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -248,26 +298,15 @@ static void end_alone(struct prune *p, int fd)
 	fd_close(fd);
 }
 
-static int collect_locked(struct prune *p, struct err *e)
+static int run_alone(struct prune *p, struct err *e)
 {
+	struct site *s = p->site;
 	int rc, fd = begin_alone(p, e);
 
 	if (fd < 0)
 		return -1;
-	rc = collect_here(p, e);
-	end_alone(p, fd);
-	return rc;
-}
-
-/* In an object store records too are dropped by one at a time. */
-static int run_store(struct prune *p, struct err *e)
-{
-	int rc, fd = begin_alone(p, e);
-
-	if (fd < 0)
-		return -1;
-	rc = drop_all(p, e) || abandon_old(p, e) || dead_clear(p->site, e) || collect_here(p, e) ||
-	    session_store_clean(p->site, e) ? -1 : 0;
+	rc = drop_all(p, e) || abandon_old(p, e) || dead_clear(s, e) || collect_here(p, e) ||
+	    (s->objects && session_store_clean(s, e)) ? -1 : 0;
 	end_alone(p, fd);
 	return rc;
 }
@@ -280,10 +319,9 @@ int prune_run(struct site *s, const struct prune_how *how, struct prune_report *
 	*r = (struct prune_report){ 0 };
 	if (how->dry_run)
 		return drop_all(&p, e) || abandon_old(&p, e) ? -1 : 0;
-	if (s->objects)
-		return run_store(&p, e);
-	reserve_release(&p);
-	rc = drop_all(&p, e) || abandon_old(&p, e) || dead_clear(s, e) || collect_locked(&p, e) ? -1 : 0;
+	if (!s->objects)
+		reserve_release(&p);
+	rc = run_alone(&p, e);
 	reserve_restore(&p);
 	return rc;
 }

@@ -105,21 +105,27 @@ static int check_chain(struct walk *w, const struct checkpoint *c, struct err *e
 {
 	const struct checkpoint *older = w->before;
 	enum chain_state state;
+	char why[160];
 	uint64_t at;
 
 	if (w->torn)
 		return 0;
-	state = chain_follow(&w->pruned, older, c, &at);
-	if (state == CHAIN_MISSING) {
+	state = chain_follow(&w->pruned, older, c, NULL, &at);
+	if (state == CHAIN_MISSING || state == CHAIN_CUT) {
 		pruned_free(&w->pruned);
 		if (pruned_read(w->site, c->workload, &w->pruned, e))
 			return -1;
-		state = chain_follow(&w->pruned, older, c, &at);
+		state = chain_follow(&w->pruned, older, c, NULL, &at);
 	}
 	if (state == CHAIN_BROKEN)
 		note_break(w, c, at);
 	if (state == CHAIN_MISSING)
 		verify_lost(w->r, c->workload, at, "", "it is gone, and prune did not drop it");
+	if (state == CHAIN_CUT) {
+		snprintf(why, sizeof(why), "it was pruned, and what was noted of it is gone: nothing "
+		    "links checkpoint %llu to those before it", (unsigned long long)c->seq);
+		verify_lost(w->r, c->workload, at, "", why);
+	}
 	return 0;
 }
 

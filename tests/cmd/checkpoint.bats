@@ -392,14 +392,21 @@ forge() {
 		echo "$(jq -r .chain "$1.json" | cut -d: -f2) $(b2sum -l 256 <"$1.json" | cut -d' ' -f1)" |
 			b2sum -l 256 | cut -d' ' -f1
 	}
+	# far SEQ N: the nth link that it names.
+	far() {
+		jq -r .chain "$1.json" | cut -d: -f2 | cut -d, -f "$2"
+	}
 	for n in 1 2 3 4 5 6; do
-		[ "blake2b:$(link $n)" = "$(jq -r .chain $((n + 1)).json)" ]
+		[ "$(link $n)" = "$(far $((n + 1)) 1)" ]
 	done
+	[ "$(link 2)" = "$(far 4 2)" ]
+	[ "$(link 4)" = "$(far 6 2)" ]
 	[ "$(dm-checkpoint show --json site web1 | jq -r .link)" = "blake2b:$(link 7)" ]
 	while read -r seq chain content; do
+		[[ $seq != *-* ]] || continue
 		[ "$seq $chain $content" = "$seq $(jq -r .chain "$seq.json" | cut -d: -f2) $(b2sum -l 256 <"$seq.json" | cut -d' ' -f1)" ]
 	done <site/catalog/web1/pruned
-	[ "$(cut -d' ' -f1 site/catalog/web1/pruned | tr '\n' ' ')" = "1 3 4 5 " ]
+	[ "$(cut -d' ' -f1 site/catalog/web1/pruned | tr '\n' ' ')" = "1-1 3-5 4 " ]
 	# Behind pruned ones a forgery shows all the same.
 	forge 2.json '.chunks = 1'
 	cp --remove-destination f site/catalog/web1/2.json
@@ -412,12 +419,61 @@ forge() {
 	sed -i '/^4 /s/.$/x/; /^4 /s/ [^ ]*$/ '"$(printf %064d 7)"'/' site/catalog/web1/pruned
 	exits 1 dm-checkpoint verify site
 	[[ $output == *"web1 checkpoint 4, its record: what is noted of it"* ]]
+	# And one that is needed and was cut out, until it is given up.
+	grep -v '^4 ' notes >site/catalog/web1/pruned
+	exits 1 dm-checkpoint verify site
+	[[ $output == *"web1 checkpoint 5, its record: it was pruned, and what was noted of it is gone"* ]]
+	cp -r site given
+	exits 0 dm-checkpoint prune --forget-missing given
+	exits 0 dm-checkpoint verify given
 	(cat notes; printf '9 0123') >site/catalog/web1/pruned
 	exits 0 dm-checkpoint verify site
 	exits 0 dm-checkpoint unpin site web1 2
 	exits 0 dm-checkpoint prune --keep-last 2 site
-	[ "$(tail -n 1 site/catalog/web1/pruned | cut -d' ' -f1)" = 2 ]
+	[ "$(cat site/catalog/web1/pruned)" = "1-5 gone" ]
 	exits 0 dm-checkpoint verify site
+}
+
+@test "what is noted of the pruned stays small, whoever reads meanwhile" {
+	truncate -s 64K small.raw
+	image_random small.raw 64K
+	dm-checkpoint init --chunk-size 64K many
+	# Verify goes on all the time, and finds nothing.
+	(
+		while [ ! -e stop ]; do
+			dm-checkpoint verify many >verify.out 2>&1 || { cp verify.out failed; break; }
+		done
+	) 3>&- &
+	for i in $(seq 40); do
+		poke small.raw $((i * 1000)) 100
+		dm-send --all --chunk-size 64K vdb=small.raw | dm-write repo:many | dm-checkpoint commit --workload w many
+		[ $((i % 13)) -ne 3 ] || dm-checkpoint pin many w $i
+		[ $((i % 4)) -ne 0 ] || exits 0 dm-checkpoint prune --keep-last 2 many
+	done
+	touch stop
+	wait $!
+	[ ! -e failed ] || { cat failed; false; }
+	exits 0 dm-checkpoint verify many
+	[ "$(dm-checkpoint list --json many | jq -c 'map(.seq)')" = '[3,16,29,39,40]' ]
+	# 39 to 29, 29 to 16, 16 to 3, by the longest steps.
+	[ "$(cut -d' ' -f1 many/catalog/w/pruned | tr '\n' ' ')" = "1-2 4-15 17-28 30-38 4 8 24 28 30 32 36 38 " ]
+	for seq in 3 16 29; do
+		cp many/catalog/w/$seq.json was
+		forge was '.chunks = 77'
+		cp --remove-destination f many/catalog/w/$seq.json
+		exits 1 dm-checkpoint verify many
+		[[ $output == *"w checkpoint $seq, its record: "* ]]
+		cp --remove-destination was many/catalog/w/$seq.json
+	done
+	rm many/catalog/w/16.json
+	exits 1 dm-checkpoint verify many
+	[[ $output == *"w checkpoint 16, its record: it is gone, and prune did not drop it"* ]]
+	# What the chain needs is not thrown away meanwhile.
+	cp many/catalog/w/pruned notes
+	exits 0 dm-checkpoint prune --keep-last 2 many
+	cmp notes many/catalog/w/pruned
+	exits 0 dm-checkpoint prune --forget-missing --keep-last 2 many
+	exits 0 dm-checkpoint verify many
 }
 
 @test "a record that is gone without prune is told until somebody says so" {

@@ -223,22 +223,24 @@ stored() {
 	local n total i how
 	iteration a.raw
 	cp a.raw 1.raw
-	for i in 2 3 4; do
+	for i in 2 3 4 5; do
 		poke a.raw $((i * 300000)) 400000
 		iteration a.raw
 		cp a.raw $i.raw
 	done
+	dm-checkpoint pin site web1 1	# what is noted of 2 to 4 must link 5 to it
 	dm-send --all --chunk-size 64K vdb=1.raw | dm-write repo:site >/dev/null
 	dm-checkpoint abandon site
 	small_fs ram 256M		# syncs cost nothing there
-	mv site a.raw [1-4].raw ram
+	mv site a.raw [1-5].raw ram
 	cd ram
 	mv site start
 	cp -r start site
 	export DM_FAULT_COUNT=$PWD/count
 	preload_fault none:any:1:EIO
-	dm-checkpoint prune --keep-last 2 site >/dev/null
+	dm-checkpoint prune --keep-last 1 site >/dev/null
 	no_fault
+	[ "$(cut -d' ' -f1 site/catalog/web1/pruned | tr '\n' ' ')" = "2-4 2 4 " ]
 	total=$(awk '$1 == "dm-checkpoint" { print $2 }' count)
 	[ "$total" -gt 20 ]
 	for ((n = 1 + RANDOM % 2; n <= total; n += 2)); do
@@ -247,15 +249,17 @@ stored() {
 			rm -rf site
 			cp -r start site
 			preload_fault dm-checkpoint:any:$n:$how
-			dm-checkpoint prune --keep-last 2 site >/dev/null 2>&1 || :
+			dm-checkpoint prune --keep-last 1 site >/dev/null 2>&1 || :
 			no_fault
-			exits 0 dm-checkpoint prune --keep-last 2 site
-			[ "$(seqs)" = "3 4" ]
 			exits 0 dm-checkpoint verify site
-			comes_back 4 4.raw
+			exits 0 dm-checkpoint prune --keep-last 1 site
+			[ "$(seqs)" = "1 5" ]
+			[ "$(cut -d' ' -f1 site/catalog/web1/pruned | tr '\n' ' ')" = "2-4 2 4 " ]
+			exits 0 dm-checkpoint verify site
+			comes_back 5 5.raw
 		done
 	done
-	comes_back 3 3.raw
+	comes_back 1 1.raw
 	cd ..
 }
 
@@ -305,7 +309,7 @@ stored() {
 	(head -c 3000000 b.chunks; read -r _ <&7; tail -c +3000001 b.chunks) | dm-write repo:site >b.acks 3>&- &
 	writer=$!
 	wait_for eval '[ "$(stat -c %s b.acks)" -gt 2000 ]'
-	preload_fault dm-checkpoint:renameat:2:KILL	# the first: small packs merged
+	preload_fault dm-checkpoint:renameat:3:KILL	# before: what was pruned is noted, small packs merged
 	exits 137 dm-checkpoint prune --keep-last 1 site web1
 	no_fault
 	[ "$(seqs)" = 3 ]

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../lib/unit.h"
@@ -279,7 +280,7 @@ static void chained(const char *workload, uint64_t n)
 		struct checkpoint *latest = catalog_latest(&site, workload, &e);
 		struct checkpoint *c = make(workload, i + 1, (int64_t)(i + 1) * DAY);
 
-		checkpoint_follow(c, latest);
+		checkpoint_follow(&site, c, latest);
 		CHECK(c->seq == i + 1 && catalog_commit(&site, c, &e) == 0);
 		checkpoint_free(latest);
 		checkpoint_free(c);
@@ -372,7 +373,7 @@ static void test_chain_begins(void)
 	for (uint64_t seq = 1; seq <= 3; seq++)
 		CHECK(commit("mix", seq, DAY, &e) == 0);
 	old = catalog_latest(&site, "mix", &e);
-	checkpoint_follow(c, old);
+	checkpoint_follow(&site, c, old);
 	CHECK(catalog_commit(&site, c, &e) == 0);
 	CHECK(trusted("mix", 2) && trusted("mix", 3) && trusted("mix", 4));
 	forge("mix", 3);
@@ -384,6 +385,38 @@ static void test_chain_begins(void)
 	checkpoint_free(c);
 }
 
+/* Record 8 names those that are 1, 2 and 4 before it, by what is there or by
+ * what was noted of it, and nothing that the chain did not name. */
+static void test_far_links(void)
+{
+	struct err e = { 0 };
+	struct checkpoint *c[9] = { NULL };
+	struct id link[9], forged;
+
+	chained("far", 8);
+	for (uint64_t seq = 1; seq <= 8; seq++) {
+		c[seq] = catalog_read(&site, "far", seq, &e);
+		checkpoint_link(c[seq], &link[seq]);
+	}
+	CHECK(c[1]->nchain == 1 && id_zero(&c[1]->chain[0]) && c[7]->nchain == 1 && c[6]->nchain == 2);
+	CHECK(c[8]->nchain == 3 && id_equal(&c[8]->chain[0], &link[7]) && id_equal(&c[8]->chain[1], &link[6]) &&
+	    id_equal(&c[8]->chain[2], &link[4]));
+	CHECK(c[4]->nchain == 2 && id_equal(&c[4]->chain[1], &link[2]));
+	in_catalog("catalog/far/8.json", "catalog/far/8.was");
+	drop("far", 6);
+	checkpoint_follow(&site, c[8], c[7]);
+	CHECK(c[8]->nchain == 3 && id_equal(&c[8]->chain[2], &link[4]));
+	/* What was put in the place of 6 is not asked. */
+	memset(c[6]->chain, 7, 2 * sizeof(link[0]));
+	CHECK(catalog_commit(&site, c[6], &e) == 0);
+	checkpoint_follow(&site, c[8], c[7]);
+	CHECK(c[8]->nchain == 2 && id_equal(&c[8]->chain[1], &link[6]));
+	checkpoint_link(c[6], &forged);
+	CHECK(!id_equal(&forged, &link[6]));
+	for (uint64_t seq = 1; seq <= 8; seq++)
+		checkpoint_free(c[seq]);
+}
+
 static enum chain_state follow(const char *list, const struct checkpoint *older,
     const struct checkpoint *c, uint64_t *at)
 {
@@ -392,7 +425,7 @@ static enum chain_state follow(const char *list, const struct checkpoint *older,
 	enum chain_state s;
 
 	pruned_parse(text, &p);
-	s = chain_follow(&p, older, c, at);
+	s = chain_follow(&p, older, c, NULL, at);
 	pruned_free(&p);
 	free(text);
 	return s;
@@ -406,29 +439,166 @@ static void test_pruned_list(void)
 
 	memset(a->content.b, 1, ID_LEN);
 	memset(c->content.b, 2, ID_LEN);
-	checkpoint_follow(c, a);
-	checkpoint_follow(d, c);
-	hex_put(chain, c->chain.b, ID_LEN);
+	checkpoint_follow(&site, c, a);
+	checkpoint_follow(&site, d, c);
+	d->nchain = 1;
+	hex_put(chain, c->chain[0].b, ID_LEN);
 	hex_put(content, c->content.b, ID_LEN);
 	CHECK(follow("", c, d, &at) == CHAIN_HOLDS);
 	CHECK(follow("", a, d, &at) == CHAIN_MISSING && at == 3);
 	CHECK(follow("3 gone\n", a, d, &at) == CHAIN_OPEN);
+	CHECK(follow("1-3 gone\n", a, d, &at) == CHAIN_CUT && at == 3);
+	CHECK(follow("1-3 gone\n3 gone\n", a, d, &at) == CHAIN_OPEN);
+	CHECK(follow("1-3 gone\n", NULL, d, &at) == CHAIN_OPEN);
+	CHECK(follow("1-1 gone\n3-9 gone\n", NULL, d, &at) == CHAIN_MISSING && at == 2);
+	CHECK(follow("2-2 gone\n1-1 gone\n3-2 gone\n3-3 lost\n", NULL, d, &at) == CHAIN_MISSING && at == 3);
 	line = x_printf("3 gone\nnonsense\n3 %s %s\n3 %s", chain, content, chain);
 	CHECK(follow(line, a, d, &at) == CHAIN_HOLDS);
 	free(line);
 	line = x_printf("3 %s %s\n", content, content);
 	CHECK(follow(line, a, d, &at) == CHAIN_BROKEN && at == 3);
 	free(line);
-	line = x_printf("3 %s %s\n", chain, content);
+	line = x_printf("1-3 gone\n3 %s %s\n", chain, content);
+	CHECK(follow(line, a, d, &at) == CHAIN_HOLDS);
 	a->content.b[5] ^= 1;
 	CHECK(follow(line, a, d, &at) == CHAIN_BROKEN && at == 2);
-	CHECK(follow(line, NULL, d, &at) == CHAIN_MISSING && at == 2);
-	d->has_chain = false;			/* the link was cut out */
+	CHECK(follow(line + 9, NULL, d, &at) == CHAIN_MISSING && at == 2);
+	d->nchain = 0;			/* the link was cut out */
 	CHECK(follow("", c, d, &at) == CHAIN_BROKEN && at == 4);
 	free(line);
 	checkpoint_free(a);
 	checkpoint_free(c);
 	checkpoint_free(d);
+}
+
+/* --- folding ------------------------------------------------------------ */
+
+#define LONG 30000u
+
+/* A chain made by itself, without the code under test but for one link. */
+static struct checkpoint long_chain[LONG + 1];
+static struct id long_link[LONG + 1];
+static bool there[LONG + 1];
+
+static void make_long(void)
+{
+	static char name[] = "long";
+
+	for (uint64_t seq = 1; seq <= LONG; seq++) {
+		struct checkpoint *c = &long_chain[seq];
+
+		*c = (struct checkpoint){ .workload = name, .seq = seq, .parent = seq - 1 };
+		c->chain = x_array(16, sizeof(*c->chain));
+		for (uint64_t step = 1; step == 1 || (seq % step == 0 && step < seq); step *= 2)
+			c->chain[c->nchain++] = long_link[seq - step];
+		memcpy(c->content.b, &seq, sizeof(seq));
+		checkpoint_link(c, &long_link[seq]);
+		there[seq] = true;
+	}
+}
+
+/* What prune does to record `seq'. */
+static void note_long(FILE *f, uint64_t seq)
+{
+	const struct checkpoint *c = &long_chain[seq];
+	char hex[65];
+
+	fprintf(f, "%llu ", (unsigned long long)seq);
+	for (size_t i = 0; i < c->nchain; i++) {
+		hex_put(hex, c->chain[i].b, ID_LEN);
+		fprintf(f, "%s%s", i ? "," : "", hex);
+	}
+	hex_put(hex, c->content.b, ID_LEN);
+	fprintf(f, " %s\n", hex);
+	there[seq] = false;
+}
+
+static size_t left_long(uint64_t newest, struct checkpoint **v)
+{
+	size_t n = 0;
+
+	for (uint64_t seq = 1; seq <= newest; seq++)
+		if (there[seq])
+			v[n++] = &long_chain[seq];
+	return n;
+}
+
+/* Each pair of records holds, over no more lines than two for each doubling of
+ * what is between them; then one is replaced. */
+static void check_long(uint64_t newest)
+{
+	static struct checkpoint *v[LONG];
+	struct err e = { 0 };
+	struct pruned p;
+	size_t n = left_long(newest, v), allowed = 0, one;
+	uint64_t at;
+
+	CHECK(pruned_read(&site, "long", &p, &e) == 0);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t between = v[i]->seq - (i ? v[i - 1]->seq : 0);
+		enum chain_state s = chain_follow(&p, i ? v[i - 1] : NULL, v[i], NULL, &at);
+
+		CHECK(s == CHAIN_HOLDS || (!i && s == CHAIN_OPEN));
+		for (; i && between > 1; between /= 2)
+			allowed += 2;
+	}
+	CHECK(p.n <= allowed);
+	one = 1 + (size_t)newest * 7919 % (n - 1);
+	v[one]->content.b[31] ^= 1;
+	if (one + 1 < n)
+		CHECK(chain_follow(&p, v[one], v[one + 1], NULL, &at) == CHAIN_BROKEN && at == v[one]->seq);
+	v[one]->content.b[31] ^= 1;
+	/* One that was not pruned is missed, and a line that is needed too. */
+	if (one + 1 < n)
+		CHECK(chain_follow(&p, v[one - 1], v[one + 1], NULL, &at) == CHAIN_MISSING && at == v[one]->seq);
+	for (size_t i = 0; i < p.n; i++) {
+		struct pruned_line was = p.v[i];
+		size_t k = 0;
+
+		while (v[k]->seq < was.seq)
+			k++;
+		memmove(&p.v[i], &p.v[i + 1], (p.n - i - 1) * sizeof(was));
+		p.n--;
+		CHECK(chain_follow(&p, v[k - 1], v[k], NULL, &at) == CHAIN_CUT && at < v[k]->seq);
+		memmove(&p.v[i + 1], &p.v[i], (p.n - i) * sizeof(was));
+		p.n++;
+		p.v[i] = was;
+		p.v[i].content.b[3] ^= 1;
+		CHECK(chain_follow(&p, v[k - 1], v[k], NULL, &at) == CHAIN_BROKEN && at == was.seq);
+		p.v[i] = was;
+	}
+	pruned_free(&p);
+}
+
+/* The newest 100 are kept, and the last of each 500 of the newest 8 of them, of
+ * each 3,000, and some that are held for a while. */
+static bool kept_long(uint64_t seq, uint64_t newest)
+{
+	return seq + 100 > newest || (seq % 500 == 0 && seq + 4000 > newest) ||
+	    (seq % 3000 == 0 && seq + 15000 > newest) || (seq % 1777 == 5 && seq + 9000 > newest);
+}
+
+static void test_folding(void)
+{
+	static struct checkpoint *v[LONG];
+	char *path = x_printf("%s/catalog/long/pruned", dir);
+	struct err e = { 0 };
+
+	make_long();
+	CHECK(mkdirat(site.dir, "catalog/long", 0700) == 0);
+	for (uint64_t newest = 150; newest <= LONG; newest += 331) {
+		FILE *f = fopen(path, "a");
+
+		for (uint64_t seq = 1; seq <= newest; seq++)
+			if (there[seq] && !kept_long(seq, newest))
+				note_long(f, seq);
+		CHECK(fclose(f) == 0);
+		CHECK(pruned_fold(&site, "long", v, left_long(newest, v), &e) == 0);
+		check_long(newest);
+	}
+	for (uint64_t seq = 1; seq <= LONG; seq++)
+		free(long_chain[seq].chain);
+	free(path);
 }
 
 int main(void)
@@ -450,7 +620,9 @@ int main(void)
 	RUN(test_misplaced);
 	RUN(test_chain);
 	RUN(test_chain_begins);
+	RUN(test_far_links);
 	RUN(test_pruned_list);
+	RUN(test_folding);
 	close(site.dir);
 	snprintf(clean, sizeof(clean), "rm -r %s", dir);
 	return system(clean) != 0;
