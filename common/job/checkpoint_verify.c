@@ -5,10 +5,13 @@
 #include "base/bytes.h"
 #include "base/opt.h"
 #include "job/checkpoint.h"
+#include "job/verify_expect.h"
 #include "job/verify_outside.h"
 #include "repo/index.h"
 #include "repo/stats.h"
 #include "repo/verify.h"
+
+#define NOTED_MAX MIB(256)
 
 static const char *const type_name[] = { "?", "chunk", "overlay", "node", "root", "leaves" };
 
@@ -22,7 +25,8 @@ static json_t *damage_json(const struct verify_damage *d, int algo)
 	    "offset", (json_int_t)d->off, "why", d->why);
 }
 
-static int verify_json(const struct verify_report *r, int algo, struct err *e)
+/* found: NULL when nothing was expected. */
+static int verify_json(const struct verify_report *r, json_t *found, int algo, struct err *e)
 {
 	json_t *damage = json_array(), *loss = json_array();
 
@@ -32,14 +36,14 @@ static int verify_json(const struct verify_report *r, int algo, struct err *e)
 		json_array_append_new(loss, json_pack("{s:s, s:I, s:s, s:s}",
 		    "workload", r->loss[i].workload, "seq", (json_int_t)r->loss[i].seq,
 		    "disk", r->loss[i].disk, "why", r->loss[i].why));
-	return checkpoint_print(json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+	return checkpoint_print(json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:O*}",
 	    "ok", r->ndamage == 0 && r->nloss == 0, "locked", r->locked,
 	    "packs", (json_int_t)r->packs, "records", (json_int_t)r->records,
 	    "bytes", (json_int_t)r->bytes, "checkpoints", (json_int_t)r->checkpoints,
-	    "outside", (json_int_t)r->outside, "reread", (json_int_t)r->reread, "damaged", damage, "affected", loss), e);
+	    "outside", (json_int_t)r->outside, "reread", (json_int_t)r->reread, "damaged", damage, "affected", loss, "expected", found), e);
 }
 
-static int verify_text(const struct verify_report *r, int algo, struct err *e)
+static int verify_text(const struct verify_report *r, json_t *found, int algo, struct err *e)
 {
 	char bytes[16], id[80], pack[2 * PACK_ID + 1];
 
@@ -58,6 +62,13 @@ static int verify_text(const struct verify_report *r, int algo, struct err *e)
 	printf("%llu records in %llu packs, %s read; %llu checkpoints\n",
 	    (unsigned long long)r->records, (unsigned long long)r->packs,
 	    size_format(r->bytes, bytes), (unsigned long long)r->checkpoints);
+	for (size_t i = 0; i < json_array_size(found); i++) {
+		const json_t *o = json_array_get(found, i);
+
+		printf("%s stands on checkpoint %lld as it was noted\n",
+		    json_string_value(json_object_get(o, "workload")),
+		    (long long)json_integer_value(json_object_get(o, "seq")));
+	}
 	if (r->locked)
 		printf("encrypted, and no key was given: stored bytes were compared with their checks, "
 		    "checkpoints not looked at\n");
@@ -70,16 +81,30 @@ static int verify_text(const struct verify_report *r, int algo, struct err *e)
 	return checkpoint_flush(e);
 }
 
+static int verify_all(struct site *s, bool progress, const json_t *noted, struct verify_report *r, json_t *found,
+    struct err *e)
+{
+	struct progress *line = progress_new("verify", progress);
+	int rc = verify_run(s, line, r, e);
+
+	if (rc == 0)
+		rc = verify_outside(s, line, r, e);
+	progress_end(line);
+	return rc == 0 && noted ? verify_expect(s, noted, r, found, e) : rc;
+}
+
 int checkpoint_verify_main(int argc, char **argv, struct err *e)
 {
 	struct verify_report r = { 0 };
 	bool json = false, progress = false;
-	struct progress *line;
-	struct site *s;
+	const char *expect = NULL;
+	json_t *noted = NULL, *found = NULL;
+	struct site *s = NULL;
 	char **args;
 	size_t n;
-	int rc;
+	int rc = -1;
 	const struct opt opts[] = {
+		{ "expect", 0, OPT_STR, &expect, "FILE", "hold it against what list --json said before", 0, 0 },
 		{ "json", 0, OPT_FLAG, &json, NULL, "the result as one JSON object", 0, 0 },
 		{ "progress", 0, OPT_FLAG, &progress, NULL, "show progress off a terminal too", 0, 0 },
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
@@ -90,21 +115,21 @@ int checkpoint_verify_main(int argc, char **argv, struct err *e)
 	};
 
 	checkpoint_opts(&prog, argc, argv, &args, &n);
-	s = site_open_locked(args[0], e);
-	if (!s)
+	if (expect && !(noted = checkpoint_load("--expect", expect, NOTED_MAX, e)))
 		return -1;
-	line = progress_new("verify", progress);
-	rc = verify_run(s, line, &r, e);
+	found = noted ? json_array() : NULL;
+	s = site_open_locked(args[0], e);
+	if (s)
+		rc = verify_all(s, progress, noted, &r, found, e);
 	if (rc == 0)
-		rc = verify_outside(s, line, &r, e);
-	progress_end(line);
-	if (rc == 0)
-		rc = json ? verify_json(&r, s->algo, e) : verify_text(&r, s->algo, e);
+		rc = json ? verify_json(&r, found, s->algo, e) : verify_text(&r, found, s->algo, e);
 	if (rc == 0 && (r.ndamage || r.nloss))
 		rc = err_set(e, DM_NO, "%s: %zu damaged records, %zu disks or records of checkpoints affected",
 		    s->path, r.ndamage, r.nloss);
 	verify_report_free(&r);
 	site_close(s);
+	json_decref(found);
+	json_decref(noted);
 	return rc;
 }
 

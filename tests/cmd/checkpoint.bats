@@ -476,6 +476,62 @@ forge() {
 	exits 0 dm-checkpoint verify many
 }
 
+@test "verify holds the site against what was noted of it elsewhere" {
+	local why='[.affected[] | .seq, .disk, .why]'
+	checkpoint a.raw
+	more
+	dm-checkpoint list --json site >noted
+	dm-checkpoint show --json site web1 >latest
+	exits 0 dm-checkpoint verify --expect noted site
+	[[ $output == *"web1 stands on checkpoint 4 as it was noted"* ]]
+	exits 0 dm-checkpoint verify --json --expect latest site
+	[ "$(jq -c .expected <.out)" = '[{"workload":"web1","seq":4}]' ]
+	exits 0 dm-checkpoint verify --json site
+	[ "$(jq .expected <.out)" = null ]
+	cp -r site before
+	more
+	exits 0 dm-checkpoint verify --expect noted site
+	# The whole site is put back: good in itself.
+	exits 0 dm-checkpoint verify before
+	dm-checkpoint list --json site >noted7
+	exits 1 dm-checkpoint verify --json --expect noted7 before
+	[ "$(jq -c "$why" <.out)" = '[7,"","it was noted, and the newest here is 4: this is an older site"]' ]
+	# And goes on from there.
+	for i in 1 2 3; do
+		poke a.raw $((i * 50000)) 999
+		dm-send --all vdb=a.raw | dm-write repo:before | dm-checkpoint commit --workload web1 before
+	done
+	exits 0 dm-checkpoint verify --expect noted before
+	exits 1 dm-checkpoint verify --json --expect noted7 before
+	[ "$(jq -c "$why | .[:2]" <.out)" = '[7,""]' ]
+	[[ $(jq -r .affected[0].why <.out) == "its link is not the one that was noted"* ]]
+	# The noted record stays, and what follows is another's: nothing leads to it.
+	forge before/catalog/web1/7.json 'del(.chain)'
+	cp --remove-destination f before/catalog/web1/7.json
+	exits 1 dm-checkpoint verify --json --expect noted before
+	[ "$(jq -c '[.affected[].why] | any(test("as noted, but nothing links checkpoint 7 to it"))' <.out)" = true ]
+	# The newest that was noted and is there counts; a pin keeps it.
+	dm-checkpoint pin site web1 2
+	exits 0 dm-checkpoint prune --keep-last 1 site
+	exits 0 dm-checkpoint verify --expect noted site
+	[[ $output == *"web1 stands on checkpoint 2 as it was noted"* ]]
+	exits 1 dm-checkpoint verify --json --expect latest site
+	[[ $(jq -r .affected[0].why <.out) == "it was noted and is not here any more"* ]]
+	jq '[.[], (.[0] | .workload = "other")]' noted >two
+	exits 1 dm-checkpoint verify --json --expect two site
+	[ "$(jq -c '[.affected[] | .workload]' <.out)" = '["other"]' ]
+	# What nobody noted.
+	echo '[]' >none
+	exits 2 dm-checkpoint verify --expect none site
+	one_line "no checkpoint is noted"
+	jq 'map(del(.link))' noted >none
+	exits 2 dm-checkpoint verify --expect none site
+	one_line "entry 1"
+	exits 2 dm-checkpoint verify --expect a.raw site
+	exits 2 dm-checkpoint verify --expect nowhere site
+	one_line "No such file"
+}
+
 @test "a record that is gone without prune is told until somebody says so" {
 	checkpoint a.raw
 	more

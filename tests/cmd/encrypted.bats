@@ -128,6 +128,11 @@ locked() {
 	exits 0 dm-checkpoint verify site
 	! grep -q "$(b2sum -l 256 <fork/catalog/web1/2.json | cut -c1-64)" site/catalog/web1/pruned
 	[ "$(cut -d' ' -f1 site/catalog/web1/pruned | tr '\n' ' ')" = "2 " ]
+	# Only with the key can records be held against what was noted.
+	dm-checkpoint list --json site >noted
+	exits 0 dm-checkpoint verify --expect noted site
+	DM_KEY_FILE= exits 2 dm-checkpoint verify --expect noted site
+	one_line "needs the key"
 }
 
 @test "keys: list, add, rotate, remove; a passphrase opens too" {
