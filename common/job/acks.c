@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -9,10 +10,13 @@
 
 #include "base/bytes.h"
 #include "base/fdio.h"
+#include "base/timefmt.h"
 #include "job/ack_feed.h"
+#include "stream/record.h"
 
 #define QUEUE_MAX MIB(1)	/* on standard output, before acks_begin waits */
 #define LINGER_MS 1000		/* for the last acks into a FIFO */
+#define SILENCE_MS 5000
 
 struct acks {
 	struct ack_feed *feed;
@@ -23,6 +27,9 @@ struct acks {
 	pthread_cond_t room;
 	pthread_t thread;
 	bool closing;
+	int64_t said_at;	/* when something was put last */
+	atomic_int owed;
+	atomic_ullong written;
 	struct err err;
 };
 
@@ -48,6 +55,22 @@ static void pump(struct acks *a)
 	pthread_cond_broadcast(&a->room);
 }
 
+/* Break a silence.  Locked. */
+static void remind(struct acks *a)
+{
+	struct frame_out *o = ack_feed_out(a->feed);
+	struct progress_rec p = { .stage = STAGE_WRITE, .done = atomic_load(&a->written) };
+	int64_t now = time_mono();
+	struct err e = {0};
+
+	if (!o || atomic_load(&a->owed) <= 0 || frame_out_queued(o) ||
+	    now - a->said_at < SILENCE_MS * INT64_C(1000000))
+		return;
+	a->said_at = now;
+	if (progress_put(o, 0, &p, &e) < 0)
+		fail(a, &e);
+}
+
 /* Is nothing left to be done?  Locked. */
 static bool finished(const struct acks *a)
 {
@@ -70,10 +93,13 @@ static void *acks_main(void *arg)
 
 	pthread_mutex_lock(&a->lock);
 	for (;;) {
+		remind(a);
 		pump(a);
 		if (finished(a))
 			break;
 		timeout = ack_feed_poll(a->feed, &p[1]);
+		if (timeout < 0)
+			timeout = SILENCE_MS;
 		if (!ack_feed_out(a->feed))
 			p[2].fd = -1;
 		pthread_mutex_unlock(&a->lock);
@@ -148,8 +174,19 @@ static void wake(struct acks *a)
 
 void acks_end(struct acks *a)
 {
+	a->said_at = time_mono();
 	pthread_mutex_unlock(&a->lock);
 	wake(a);
+}
+
+void acks_owe(struct acks *a, int n)
+{
+	atomic_fetch_add(&a->owed, n);
+}
+
+void acks_written(struct acks *a, uint64_t bytes)
+{
+	atomic_store(&a->written, bytes);
 }
 
 int acks_close(struct acks *a, struct err *e)

@@ -16,6 +16,12 @@ struct acks *acks_new(const char *path, struct cause *c, struct err *e);
  * then), else locked until acks_end. */
 struct frame_out *acks_begin(struct acks *a);
 void acks_end(struct acks *a);
+/* Work of which the reader awaits an ack has become more, or less (n < 0).
+ * While there is any, after HELLO, a silence is broken by PROGRESS: who waits
+ * for a store that stands still is not to take us for dead.  Of a stream that
+ * stands still nothing is said. */
+void acks_owe(struct acks *a, int n);
+void acks_written(struct acks *a, uint64_t bytes);	/* in all, for PROGRESS */
 /* Write what is left: to a FIFO, for as long as its reader takes it but not
  * longer than a second.  Frees.  0, or -1 with *e when they could not all
  * be delivered on standard output. */

@@ -40,8 +40,10 @@ static int open_disk(struct apply *a, uint32_t i, const struct disk_table *t, st
 		.site = a->ids ? idtree_site(a->ids) : NULL,
 		.force = a->how->force, .verify_base = a->how->verify_base, .disks = t,
 		.work = a->ids ? idtree_work(a->ids, i) : NULL,
+		.wait = { apply_wait, &a->disk[i] },
 	};
 
+	a->disk[i].a = a;
 	if (!arg)
 		return err_set(e, DM_USAGE, "the stream has a disk %s, for which there is no target "
 		    "(%s=VOLUME would be one)", r->name, r->name);
@@ -340,6 +342,7 @@ static int finish(struct apply *a, struct apply_sum *sum, struct err *e)
 {
 	if (!tally_equal(&a->written, &a->taken.tally))
 		return err_set(e, DM_BAD, "input: ended while the target still lacks what was referred to");
+	acks_owe(a->acks, 1);	/* END, which is ours to make from now on */
 	sum->disks = a->hello.ndisks;
 	sum->chunks = a->written.count;
 	sum->bytes = a->written.bytes;

@@ -187,6 +187,7 @@ static int acknowledge(struct apply *a, struct apply_job *j, uint8_t how, int64_
 	tally_add(&a->written, j->disk, &w.en, a->hello.chunk_size);
 	a->disk[j->disk].added += v->added;
 	a->disk[j->disk].dedup += v->dedup ? v->plain_len : 0;
+	acks_written(a->acks, a->written.bytes);
 	if (a->how->progress)
 		progress_set(a->how->progress, a->written.bytes, 0, NULL);
 	o = acks_begin(a->acks);
@@ -205,6 +206,7 @@ int apply_do(struct apply *a, struct apply_worker *w, struct apply_job *j, struc
 	uint8_t how = HOW_DATA;
 	int rc;
 
+	apply_doing(j);
 	switch (j->type) {
 	case FT_CHUNK:
 		rc = put_chunk(a, w, j, &v, e);

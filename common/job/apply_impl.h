@@ -36,6 +36,7 @@ struct apply_job {
 };
 
 struct apply_disk {
+	struct apply *a;
 	struct volume *vol;
 	bool wants_ids;
 	bool has_root;		/* the source's root, once it said it */
@@ -94,11 +95,17 @@ int apply_stop(struct apply *a, bool whole, struct err *e);
 struct apply_patience {
 	int64_t since;
 	int64_t pause;		/* the last, ns */
+	struct err why;		/* what the target said last */
 };
 void apply_patience(struct apply_patience *p);
 int apply_nak(struct apply *a, const struct apply_job *j, const struct nak *n, struct err *e);
+/* Of a struct volume_wait, whose arg is the disk: for the call that this
+ * thread's job makes, which is the one said to apply_doing. */
+int apply_wait(void *disk, enum err_class cls, int64_t ns);
+void apply_doing(const struct apply_job *j);
 /* What a write gave: 1 make it again, a pause has passed and the window knows;
- * 0 it is as it is; -1 with *e when meanwhile something failed. */
+ * 0 it is as it is; -1 with *e when it was refused for too long, or meanwhile
+ * something else failed. */
 int apply_again(struct apply *a, const struct apply_job *j, struct apply_patience *p, int rc,
     struct err *e);
 

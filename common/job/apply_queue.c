@@ -73,6 +73,7 @@ void apply_job_give(struct apply *a, struct apply_job *j)
 	a->queued += job_bytes(j);
 	a->ahead += job_bytes(j);
 	a->left[j->epoch % APPLY_EPOCHS]++;
+	acks_owe(a->acks, 1);
 	if (j->epoch > a->given)
 		a->given = j->epoch;
 	if (a->last)
@@ -89,6 +90,7 @@ int apply_barrier(struct apply *a, uint32_t epoch, struct err *e)
 	pthread_mutex_lock(&a->lock);
 	while (!cause_set(a->cause) && a->closed - a->flushed >= APPLY_FLUSHES)
 		pthread_cond_wait(&a->room, &a->lock);
+	acks_owe(a->acks, (int)(epoch - a->closed));
 	a->closed = epoch;
 	a->ahead = 0;
 	pthread_cond_broadcast(&a->idle);
@@ -126,6 +128,7 @@ static void job_done(struct apply *a, struct apply_job *j, bool written)
 	a->queued -= job_bytes(j);
 	if (written)
 		a->counted[k] += entry_count(&j->c.en, a->hello.chunk_size);
+	acks_owe(a->acks, -1);
 	if (!--a->left[k])
 		pthread_cond_broadcast(&a->idle);
 	job_free(a, j);
@@ -194,6 +197,7 @@ static void flush_done(struct apply *a, uint32_t upto)
 	for (uint32_t i = a->flushed + 1; i <= upto; i++) {
 		a->durable_count += a->counted[i % APPLY_EPOCHS];
 		a->counted[i % APPLY_EPOCHS] = 0;
+		acks_owe(a->acks, -1);
 	}
 	a->flushed = upto;
 	pthread_cond_broadcast(&a->room);

@@ -30,23 +30,55 @@ int apply_nak(struct apply *a, const struct apply_job *j, const struct nak *n, s
 	return rc;
 }
 
+/* 0, or -1 when meanwhile something failed. */
+static int pause_for(struct apply *a, int64_t ns)
+{
+	struct timespec t = { .tv_nsec = LOOK * MS };
+
+	for (int64_t waited = 0; waited < ns && !cause_set(a->cause); waited += LOOK * MS)
+		nanosleep(&t, NULL);
+	return cause_set(a->cause) ? -1 : 0;
+}
+
+/* A driver knows the call it makes, not whose it is. */
+static _Thread_local const struct apply_job *doing;
+
+void apply_doing(const struct apply_job *j)
+{
+	doing = j;
+}
+
+int apply_wait(void *disk, enum err_class cls, int64_t ns)
+{
+	struct apply *a = ((struct apply_disk *)disk)->a;
+	struct nak n = { .cls = cls, .retry_ms = (uint32_t)(ns / MS) };
+	struct err e = { 0 };
+
+	if (doing) {
+		n.index = doing->c.en.index;
+		if (apply_nak(a, doing, &n, &e) < 0)
+			return -1;
+	}
+	return pause_for(a, ns);
+}
+
 int apply_again(struct apply *a, const struct apply_job *j, struct apply_patience *p, int rc,
     struct err *e)
 {
 	struct nak n = { .index = j->c.en.index, .cls = CLASS_THROTTLE };
-	struct timespec t = { .tv_nsec = LOOK * MS };
 
-	if ((rc != -EAGAIN && rc != -EBUSY) || time_mono() - p->since > LONGEST)
+	if (!volume_refused(rc))
 		return 0;
-	volume_forgive(a->disk[j->disk].vol);
+	volume_forgive(a->disk[j->disk].vol, &p->why);
+	if (time_mono() - p->since > LONGEST) {
+		if (p->why.code)
+			*e = p->why;
+		/* Another thread may have been given the message. */
+		return err_sys(e, DM_ENV, -rc, "%s", volume_uri(a->disk[j->disk].vol));
+	}
 	p->pause = jitter_next(p->pause);
 	n.retry_ms = (uint32_t)(p->pause / MS);
 	if (apply_nak(a, j, &n, e) < 0)
 		return -1;
-	for (int64_t waited = 0; waited < p->pause; waited += LOOK * MS) {
-		if (cause_set(a->cause))
-			return cause_take(a->cause, e);
-		nanosleep(&t, NULL);
-	}
-	return 1;
+	return pause_for(a, p->pause) < 0 ? cause_take(a->cause, e) : 1;
 }

@@ -59,6 +59,8 @@ struct nbdv_vol {
 	bool read_only, can_zero, flushes, can_fua, knows_holes, knows_bitmap;
 	_Atomic bool no_zero;		/* the server refused to */
 	pthread_mutex_t patch;		/* blocks written in part */
+	struct volume_wait wait;	/* of a target, or .wait is NULL */
+	_Atomic int64_t good;		/* when the server did a request last */
 	struct nbdv_target *target;	/* NULL when reading */
 };
 
@@ -76,6 +78,7 @@ struct nbdv_call {
 	int errnum;			/* of the first that failed */
 	struct nbdv_conn *by;		/* and its connection */
 	uint64_t at;			/* and where */
+	bool passes;			/* all that failed did so with what may pass */
 };
 /* One request of it; stays where it is until the call is over. */
 struct nbdv_part {
@@ -83,6 +86,7 @@ struct nbdv_part {
 	struct nbdv_conn *conn;
 	uint64_t off;
 	bool slow;
+	int errnum;			/* when the call is over */
 };
 void nbdv_call_begin(struct nbdv_call *c, struct nbdv_vol *n);
 /* Choose a connection and count the request in: the connection, or NULL when
@@ -91,9 +95,23 @@ struct nbdv_conn *nbdv_part_begin(struct nbdv_call *c, struct nbdv_part *p, uint
 nbd_completion_callback nbdv_part_end(struct nbdv_part *p);
 /* libnbd took the request, which may be over already, or (cookie < 0) did not. */
 void nbdv_part_sent(struct nbdv_part *p, struct nbdv_conn *conn, int64_t cookie);
-/* Await all of them: 0; -ENOTSUP, of which nothing is said yet; or -errno, with
- * the volume's message "WHAT at N: ...". */
-int nbdv_call_end(struct nbdv_call *c, struct volume *v, const char *what);
+/* Await all of them; then either nbdv_call_begin again, or what came of it: 0;
+ * -ENOTSUP, of which nothing is said yet; or -errno, with the volume's message
+ * "WHAT at N: ...". */
+void nbdv_call_wait(struct nbdv_call *c);
+int nbdv_call_result(const struct nbdv_call *c, struct volume *v, const char *what);
+int nbdv_call_end(struct nbdv_call *c, struct volume *v, const char *what);	/* both */
+
+/* ---- drv_nbd_retry.c: what a target's server failed to do and may yet ---- */
+struct nbdv_patience {		/* with one call; all zero at first */
+	int64_t since, pause;
+};
+/* Could this request be answered otherwise another time?  Of flush never: what
+ * was written before, the server may have dropped. */
+bool nbdv_passes(int errnum);
+/* The call is over; `none': not one of its requests was done.  True when some
+ * failed that are to be sent again, after a pause that this made. */
+bool nbdv_again(const struct nbdv_call *c, struct nbdv_patience *p, bool none);
 
 /* ---- drv_nbd_io.c: transfers of any place and length ---- */
 int nbdv_read(struct volume *v, void *p, size_t len, uint64_t off);

@@ -269,8 +269,10 @@ static void part_over(struct nbdv_part *p, int errnum)
 		p->conn->slow -= p->slow;
 	}
 	pthread_mutex_lock(&c->lock);
-	if (errnum && !c->errnum) {
+	p->errnum = errnum;
+	if (errnum && (!c->errnum || (c->passes && !nbdv_passes(errnum)))) {
 		c->errnum = errnum;
+		c->passes = nbdv_passes(errnum);
 		c->by = p->conn;
 		c->at = p->off;
 	}
@@ -320,7 +322,7 @@ void nbdv_part_sent(struct nbdv_part *p, struct nbdv_conn *conn, int64_t cookie)
 }
 
 /* The first reason of all why there is no connection. */
-static struct err cut_off(struct nbdv_call *c)
+static struct err cut_off(const struct nbdv_call *c)
 {
 	struct err why = { .errnum = ECONNRESET };
 
@@ -333,16 +335,20 @@ static struct err cut_off(struct nbdv_call *c)
 	return why;
 }
 
-int nbdv_call_end(struct nbdv_call *c, struct volume *v, const char *what)
+void nbdv_call_wait(struct nbdv_call *c)
 {
-	struct err why;
-
 	pthread_mutex_lock(&c->lock);
 	while (c->left)
 		pthread_cond_wait(&c->done, &c->lock);
 	pthread_mutex_unlock(&c->lock);
 	pthread_cond_destroy(&c->done);
 	pthread_mutex_destroy(&c->lock);
+}
+
+int nbdv_call_result(const struct nbdv_call *c, struct volume *v, const char *what)
+{
+	struct err why;
+
 	if (!c->errnum || c->errnum == ENOTSUP)
 		return -c->errnum;
 	if (c->errnum != ENOTCONN && c->errnum != ESHUTDOWN)	/* EPERM would be our own refusal */
@@ -351,4 +357,10 @@ int nbdv_call_end(struct nbdv_call *c, struct volume *v, const char *what)
 	why = cut_off(c);
 	return volume_fail(v, why.errnum ? why.errnum : ECONNRESET, "%s at %llu: %s", what,
 	    (unsigned long long)c->at, why.code ? why.text : "the server ended the connection");
+}
+
+int nbdv_call_end(struct nbdv_call *c, struct volume *v, const char *what)
+{
+	nbdv_call_wait(c);
+	return nbdv_call_result(c, v, what);
 }

@@ -12,7 +12,7 @@
 
 enum op { OP_READ, OP_WRITE, OP_WRITE_ZEROS, OP_ZERO };
 
-/* A transfer on the server's blocks: [off, off + len). */
+/* A transfer on the server's blocks, or one request of it: [off, off + len). */
 struct transfer {
 	struct nbdv_vol *n;
 	enum op op;
@@ -30,43 +30,71 @@ static uint64_t request_len(const struct transfer *t)
 	return t->op == OP_WRITE_ZEROS ? min64(max64(len, t->n->min), ZEROS) : max64(len, t->n->min);
 }
 
-static int64_t send_one(const struct transfer *t, struct nbd_handle *h, uint64_t at, size_t len,
-    nbd_completion_callback end)
+static int64_t send_one(const struct transfer *t, struct nbd_handle *h, nbd_completion_callback end)
 {
 	uint32_t fua = t->n->flushes || t->n->where.synced ? 0 : LIBNBD_CMD_FLAG_FUA;
-	uint64_t off = t->off + at;
 
 	switch (t->op) {
 	case OP_READ:
-		return nbd_aio_pread(h, t->p + at, len, off, end, 0);
+		return nbd_aio_pread(h, t->p, t->len, t->off, end, 0);
 	case OP_WRITE:
-		return nbd_aio_pwrite(h, t->p + at, len, off, end, fua);
+		return nbd_aio_pwrite(h, t->p, t->len, t->off, end, fua);
 	case OP_WRITE_ZEROS:
-		return nbd_aio_pwrite(h, zeros, len, off, end, fua);
+		return nbd_aio_pwrite(h, zeros, t->len, t->off, end, fua);
 	default:
-		return nbd_aio_zero(h, len, off, end, fua);
+		return nbd_aio_zero(h, t->len, t->off, end, fua);
 	}
 }
 
 #define AT_ONCE 64u
 
-/* Requests that go out together and are awaited together: no more than
- * AT_ONCE, each of one op. */
+/* Requests that go out together and are awaited together. */
 struct together {
 	struct volume *v;
 	struct nbdv_call call;
 	struct nbdv_part part[AT_ONCE];
+	struct transfer request[AT_ONCE];	/* each is one request */
 	unsigned n;
-	enum op op;		/* of the first of them */
 };
+
+static void request_send(struct together *g, unsigned i)
+{
+	const struct transfer *q = &g->request[i];
+	struct nbdv_conn *conn = nbdv_part_begin(&g->call, &g->part[i], q->off, q->op == OP_ZERO);
+
+	if (conn)
+		nbdv_part_sent(&g->part[i], conn, send_one(q, conn->h, nbdv_part_end(&g->part[i])));
+}
+
+/* Only those that failed are left: true when that is all of them. */
+static bool done_drop(struct together *g)
+{
+	unsigned n = g->n;
+
+	g->n = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (g->part[i].errnum)
+			g->request[g->n++] = g->request[i];
+	return g->n == n;
+}
 
 static int together_end(struct together *g)
 {
 	static const char *const what[] = { "read", "write", "zero", "zero" };
-	unsigned n = g->n;
+	struct nbdv_patience patience = { 0 };
+	enum op op = g->request[0].op;
 
+	if (!g->n)
+		return 0;
+	nbdv_call_wait(&g->call);
+	while (nbdv_again(&g->call, &patience, done_drop(g))) {
+		nbdv_call_begin(&g->call, g->call.vol);
+		for (unsigned i = 0; i < g->n; i++)
+			request_send(g, i);
+		nbdv_call_wait(&g->call);
+	}
 	g->n = 0;
-	return n ? nbdv_call_end(&g->call, g->v, what[g->op]) : 0;
+	return nbdv_call_result(&g->call, g->v, what[op]);
 }
 
 /* 0, or what those that had to be awaited first gave. */
@@ -76,20 +104,13 @@ static int together_add(struct together *g, const struct transfer *t)
 	int r = 0;
 
 	for (; r == 0 && at < t->len; at += min64(each, t->len - at)) {
-		struct nbdv_conn *conn;
-		struct nbdv_part *part;
-
 		if (g->n == AT_ONCE && (r = together_end(g)) != 0)
 			break;
-		if (!g->n) {
+		if (!g->n)
 			nbdv_call_begin(&g->call, t->n);
-			g->op = t->op;
-		}
-		part = &g->part[g->n++];
-		conn = nbdv_part_begin(&g->call, part, t->off + at, t->op == OP_ZERO);
-		if (conn)
-			nbdv_part_sent(part, conn, send_one(t, conn->h, at, min64(each, t->len - at),
-			    nbdv_part_end(part)));
+		g->request[g->n] = (struct transfer){ .n = t->n, .op = t->op, .p = t->p ? t->p + at : NULL,
+		    .off = t->off + at, .len = min64(each, t->len - at) };
+		request_send(g, g->n++);
 	}
 	return r;
 }

@@ -86,19 +86,23 @@ static int ask(struct volume *v, struct answer *a)
 {
 	struct nbdv_vol *n = v->priv;
 	nbd_extent_callback status = { .callback = on_status, .user_data = a };
+	struct nbdv_patience patience = { 0 };
 	struct nbdv_conn *conn;
 	struct nbdv_part part;
 	struct nbdv_call c;
 	int r;
 
-	extents_clear(&a->holes);
-	extents_clear(&a->dirty);
-	nbdv_call_begin(&c, n);
-	conn = nbdv_part_begin(&c, &part, a->off, false);
-	if (conn)
-		nbdv_part_sent(&part, conn, nbd_aio_block_status(conn->h, a->end - a->off, a->off,
-		    status, nbdv_part_end(&part), 0));
-	r = nbdv_call_end(&c, v, "block status");
+	do {
+		extents_clear(&a->holes);
+		extents_clear(&a->dirty);
+		nbdv_call_begin(&c, n);
+		conn = nbdv_part_begin(&c, &part, a->off, false);
+		if (conn)
+			nbdv_part_sent(&part, conn, nbd_aio_block_status(conn->h, a->end - a->off,
+			    a->off, status, nbdv_part_end(&part), 0));
+		nbdv_call_wait(&c);
+	} while (nbdv_again(&c, &patience, true));
+	r = nbdv_call_result(&c, v, "block status");
 	return r == -ENOTSUP ? volume_fail(v, EIO, "block status: the server does not support it") : r;
 }
 

@@ -66,6 +66,7 @@ int nbdv_target_open(struct volume *v, const struct volume_how *how)
 	struct nbdv_target *t = x_alloc(sizeof(*t));
 
 	n->target = t;
+	n->wait = how->wait;
 	t->full = how->full;
 	pthread_mutex_init(&t->lock, NULL);
 	if (check_export(v, how) != 0)

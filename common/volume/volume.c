@@ -24,6 +24,18 @@ static int plain_code(int errnum)
 	}
 }
 
+bool volume_refused(int rc)
+{
+	return rc == -EAGAIN || rc == -EBUSY;
+}
+
+/* A refusal that may pass is no cause beside a failure.  Locked. */
+static void refusal_yield(struct volume *v, int errnum)
+{
+	if (volume_refused(-v->err.errnum) && !volume_refused(-errnum))
+		v->err = (struct err){ 0 };
+}
+
 int volume_fail(struct volume *v, int errnum, const char *fmt, ...)
 {
 	char text[400];
@@ -34,6 +46,7 @@ int volume_fail(struct volume *v, int errnum, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	pthread_mutex_lock(&v->lock);
+	refusal_yield(v, errnum);
 	if (code) {
 		err_set(&v->err, code, "%s: %s", v->uri, text);
 		v->err.errnum = errnum;
@@ -52,6 +65,7 @@ int volume_fail_err(struct volume *v, const struct err *e)
 
 	err_prefix(&named, "%s", v->uri);
 	pthread_mutex_lock(&v->lock);
+	refusal_yield(v, errnum);
 	if (!v->err.code)
 		v->err = named;
 	pthread_mutex_unlock(&v->lock);
@@ -134,11 +148,13 @@ void volume_close(struct volume *v)
 	volume_free(v);
 }
 
-void volume_forgive(struct volume *v)
+void volume_forgive(struct volume *v, struct err *why)
 {
 	pthread_mutex_lock(&v->lock);
-	if (v->err.errnum == EAGAIN)
+	if (volume_refused(-v->err.errnum)) {
+		*why = v->err;
 		v->err = (struct err){ 0 };
+	}
 	pthread_mutex_unlock(&v->lock);
 }
 

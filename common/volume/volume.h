@@ -26,6 +26,14 @@ bool volume_many(const char *scheme);
 
 enum volume_mode { VOL_READ, VOL_WRITE };
 
+/* Whom a target asks that makes failed calls again by itself, each time before
+ * it does: it waits for so long, and 0 means go on; -1: something else failed
+ * meanwhile, give up.  In the thread of the call. */
+struct volume_wait {
+	int (*wait)(void *arg, enum err_class cls, int64_t ns);
+	void *arg;
+};
+
 struct volume_how {
 	enum volume_mode mode;
 	const char *disk;		/* name of the disk in the workload */
@@ -49,6 +57,7 @@ struct volume_how {
 	const char *workload;		/* "" if unknown */
 	bool force;			/* --force: target looks mounted or foreign */
 	bool verify_base;		/* see volume_unproved */
+	struct volume_wait wait;	/* .wait NULL: no call is made again */
 	const char *work;		/* what holds, durably, part of this very step;
 					 * NULL: nothing does */
 	const struct disk_table *disks;	/* all disks of the iteration */
@@ -148,10 +157,13 @@ int volume_finalize(struct volume *v, const char *source_point, const struct id 
 /* Without finalize the new state is abandoned (or kept for resume). */
 void volume_close(struct volume *v);
 const char *volume_message(const struct volume *v);
+/* Did a call give -errno because the target refuses for the moment?  Then it
+ * wrote nothing, and may be made again. */
+bool volume_refused(int rc);
+/* It is: the refusal's message, if it is still there, moves to *why and is not
+ * the volume's failure. */
+void volume_forgive(struct volume *v, struct err *why);
 /* Copy the first failure of v, or of a group's volumes, into *e.  Returns -1. */
-/* A call that gave -EAGAIN, and wrote nothing, is made again: that message is
- * not the volume's failure. */
-void volume_forgive(struct volume *v);
 int volume_error(const struct volume *v, struct err *e);
 int volume_group_error(const struct volume_group *g, struct err *e);
 

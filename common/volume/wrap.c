@@ -60,9 +60,15 @@ static struct wrap *wrap_of(struct volume *v)
 /* The inner volume's failure is ours. */
 static int relay(struct volume *v, int r)
 {
+	struct err e = { 0 };
+
+	if (volume_refused(r))
+		volume_forgive(wrap_of(v)->inner, &e);
+	else if (r < 0)
+		volume_error(wrap_of(v)->inner, &e);
 	pthread_mutex_lock(&v->lock);
-	if (r < 0)
-		volume_error(wrap_of(v)->inner, &v->err);
+	if (e.code && (!v->err.code || (volume_refused(-v->err.errnum) && !volume_refused(r))))
+		v->err = e;
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }

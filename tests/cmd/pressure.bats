@@ -66,6 +66,103 @@ refusals() {
 	one_line dm-write: 'Input/output error'
 }
 
+# naks FILE: how many refusals these acks tell of, and the longest pause in ms.
+naks() { dm-json <"$1" | jq -s -r '[.[] | select(.type == "nak")] | "\(length) \(map(.retry_ms) | max)"'; }
+
+@test "an NBD server that fails one request in ten is asked for less, and gets all of it" {
+	image_random a.raw 120M
+	poke_zero a.raw 30000000 40000000
+	image_random b.raw 120M
+	nbd s --filter=error file b.raw error=EIO error-rate=10%
+	sh_exits 0 "set -o pipefail
+		dm-changed a.raw | dm-describe | dm-window --acks acks | tee req |
+		dm-recv -- dm-send --allow-change a.raw | dm-write --acks acks 'a=$uri'"
+	cmp a.raw b.raw
+	dm-json <req | jq -es 'map(select(.type == "stat") | select(.why == 5)) | length >= 1 and (map(.window) | min) < 16'
+	# And pieces of blocks, which are read, patched and written back.
+	nbd t --filter=blocksize-policy --filter=error file b.raw error=ENOMEM error-rate=10% \
+		blocksize-minimum=4096 blocksize-error-policy=error
+	uri+="&record=$T/r"
+	sh_exits 0 "dm-changed --state st a=a.raw | dm-describe | dm-send a=a.raw | dm-write 'a=$uri' >told"
+	cmp a.raw b.raw
+	python3 -c 'for i in range(0, 120 << 20, 1 << 20): print(i + 512, 20000, "data")' >map
+	python3 -c 'import os
+with open("a.raw", "r+b") as f:
+    for i in range(0, 120 << 20, 1 << 20):
+        f.seek(i + 512)
+        f.write(os.urandom(20000))'
+	sh_exits 0 "set -o pipefail
+		dm-changed --extents a=map --base a=$(jq -r .target.root r) a=a.raw | dm-describe | dm-send --allow-change a=a.raw |
+		dm-write 'a=$uri' >told"
+	cmp a.raw b.raw
+	[ "$(naks told | cut -d ' ' -f 1)" -gt 5 ]
+}
+
+@test "an NBD server whose storage is gone for seconds is waited for, not pressed" {
+	local n most
+	image_random a.raw 200M
+	truncate -s 200M b.raw
+	nbd s --filter=error --filter=log file b.raw error=EIO error-rate=100% error-file="$T/gone" logfile="$T/calls"
+	(set -o pipefail
+		dm-changed a.raw | dm-describe | dm-window --acks acks | tee req |
+			dm-send --allow-change a.raw | dm-write "a=$uri" | tee told >acks
+		echo "${PIPESTATUS[*]}" >codes) 2>err &
+	at_end reap $!
+	wait_for eval '[ "$(stat -c %b b.raw)" -gt 40000 ]'
+	touch gone
+	sleep 4
+	[ ! -e codes ]
+	rm gone
+	wait_for test -e codes
+	[ "$(cat codes)" = "0 0 0 0 0 0 0" ]
+	cmp a.raw b.raw
+	# Pauses grew, so there were few tries.
+	read -r n most < <(naks told)
+	echo "$n refusals, pauses up to $most ms"
+	[ "$n" -gt 8 ] && [ "$n" -lt 400 ] && [ "$most" -gt 500 ]
+}
+
+@test "an NBD server that fails all of it ends it with the first cause, and nothing is durable" {
+	image_random a.raw 20M
+	truncate -s 20M b.raw
+	nbd s --filter=error file b.raw error=EIO error-pwrite-rate=100%
+	sh_exits 4 "dm-changed a.raw | dm-describe | dm-window | dm-send --allow-change a.raw |
+		timeout 30 dm-write 'a=$uri&timeout=2' >told"
+	one_line dm-write: 'write at' 'Input/output error'
+	dm-json <told | jq -es '(map(select(.type == "written" or .type == "durable")) | length == 0)
+		and (last | .type == "abort")'
+	# What no other time would change is not asked twice.
+	nbd t --filter=error file b.raw error=ENOSPC error-pwrite-rate=100%
+	sh_exits 4 "dm-changed a.raw | dm-describe | dm-window | dm-send --allow-change a.raw | dm-write 'a=$uri' >told"
+	dm-json <told | jq -es 'map(select(.type == "nak")) | length == 0'
+}
+
+@test "a flush that fails is not made again, and what it was for is not durable" {
+	image_random a.raw 60M
+	truncate -s 60M b.raw
+	cat >server <<-'SH'
+		case $1 in
+		get_size) stat -c %s "$DIR/b.raw" ;;
+		pwrite) dd of="$DIR/b.raw" oflag=seek_bytes conv=notrunc seek="$4" bs=1M status=none ;;
+		can_write | can_flush | can_zero) ;;
+		zero) fallocate -z -o "$4" -l "$3" "$DIR/b.raw" ;;
+		flush)
+			echo flush >>"$DIR/flushes"
+			[ "$(wc -l <"$DIR/flushes")" -ne 2 ] || { echo 'EIO the disk lost it' >&2; exit 1; } ;;
+		*) exit 2 ;;
+		esac
+	SH
+	chmod +x server
+	sed -i "1i #!/bin/bash\nDIR=$T" server
+	nbd s sh server
+	sh_exits 4 "set -o pipefail
+		dm-changed a.raw | dm-describe | dm-window --acks acks --interval 16M |
+		dm-send --allow-change a.raw | dm-write 'a=$uri' | tee told >acks"
+	[ "$(wc -l <flushes)" -eq 2 ]
+	dm-json <told | jq -es 'last | .type == "abort" and (.text | test("flush at 0: Input/output error"))'
+	dm-json <told | jq -es 'map(select(.type == "durable")) | length == 1 and .[0].epoch == 1'
+}
+
 @test "while the store stands still, memory is bounded and nothing is lost" {
 	local p most
 	image_random a.raw 400M
@@ -107,7 +204,7 @@ refusals() {
 	dm-checkpoint init site
 	for p in dm-changed dm-describe dm-window dm-recv dm-send dm-write dm-checkpoint; do put "$p"; done
 	(PATH=$T/.bin:$PATH; set -o pipefail
-		dm-changed a.raw | dm-describe | dm-window --acks acks |
+		dm-changed a.raw | dm-describe | dm-window --acks acks --timeout 7 |
 			dm-recv --timeout 3 --streams 2 -- dm-send --allow-change a.raw | dm-write "a=$uri" |
 			dm-checkpoint commit --acks acks --workload w site
 		echo "${PIPESTATUS[*]}" >codes) 2>err &
@@ -115,7 +212,9 @@ refusals() {
 	wait_for eval '[ "$(stat -c %b t.raw)" -gt 40000 ]'
 	kill -STOP "$server"
 	at_end reap "$server"
-	sleep 5	# longer than a worker may be silent
+	# Longer than a worker may be silent, and than anything else may: the
+	# writer says that it is there.
+	sleep 9
 	[ ! -e codes ]
 	for p in dm-window dm-recv dm-send dm-write dm-checkpoint; do
 		most=64
