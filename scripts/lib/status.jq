@@ -52,7 +52,8 @@ def disk_facts($f; $k; $now):
 	. as $d | ([$f.list[] | select(any(.disks[]; .name == $d.name))] | last) as $at |
 	($at.disks // [] | map(select(.name == $d.name)) | first) as $c |
 	($f.report.disks // [] | map(select(.name == $d.name)) | first) as $r |
-	(if $at then $now - ($at.time | instant) else null end) as $lag |
+	# One from the future was made while a clock was wrong: its age is not known.
+	(if $at then $now - ($at.time | instant) | if . < -60 then null else . end else null end) as $lag |
 	{
 		name: $d.name, size: ($c.size // $r.size | whole), checkpoint: $at.seq, checkpoint_time: $at.time,
 		lag_seconds: $lag, changed_bytes: ($c.changed | whole),

@@ -152,6 +152,24 @@ facts() {
 	exits 4 dm-status --prometheus nowhere/m.prom plan.json
 }
 
+@test "a checkpoint from the future is no news, and the next iteration does not wait for that day" {
+	mkdir bin
+	cat >bin/dm-checkpoint <<-END
+		#!/bin/bash
+		[ "\$1" != commit ] || set -- commit --time 2099-01-01T00:00Z "\${@:2}"
+		exec $(command -v dm-checkpoint) "\$@"
+	END
+	chmod +x bin/dm-checkpoint
+	plan
+	PATH=$T/bin:$PATH dm-replicate plan.json
+	exits 1 dm-status plan.json
+	is "exceeded interval"
+	[ "$(status '[.checkpoint, .lag_seconds, .exceeded]')" = '[1,null,true]' ]
+	exits 0 dm-replicate plan.json
+	exits 0 dm-status plan.json
+	[ "$(status '[.checkpoint, .exceeded]')" = '[2,false]' ]
+}
+
 @test "wrong plans, names and sites" {
 	plan '.workloads[0].rpo = "soon"'
 	exits 2 dm-status plan.json
