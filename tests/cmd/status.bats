@@ -170,6 +170,14 @@ facts() {
 	[ "$(status '[.checkpoint, .exceeded]')" = '[2,false]' ]
 }
 
+@test "a plan of more than one argument's size" {
+	plan '.workloads[0] as $w | .workloads = [range(14) as $i | $w | .name = "w\($i)" |
+		.recovery.options.note = "x" * 10000]'
+	exits 1 dm-status plan.json
+	[ "$(grep -c 'no checkpoint' .out)" -eq 28 ]
+	[ -z "$err" ]
+}
+
 @test "wrong plans, names and sites" {
 	plan '.workloads[0].rpo = "soon"'
 	exits 2 dm-status plan.json
