@@ -1,6 +1,7 @@
 # dm-restore(1): the recovery pipeline with one command.
 load ../lib/common
 load ../lib/volumes
+load ../lib/faults
 load ../lib/pipeline
 
 setup_file() {
@@ -114,6 +115,20 @@ teardown() { dm_teardown; }
 @test "--progress shows the way" {
 	exits 0 dm-restore --progress "$site" w a=x
 	[[ $err == *%* ]]
+}
+
+@test "told to end, it writes no more" {
+	mkdir bin
+	printf '#!/bin/sh\nexec sleep 1000\n' >bin/dm-send
+	chmod +x bin/dm-send
+	export TMPDIR=$T
+	background "PATH=$T/bin:\$PATH; exec dm-restore $site one $T/x"
+	wait_for pgrep -f "^dm-write .*$T/x"
+	kill -TERM "$group"
+	rc=0; wait "$group" || rc=$?
+	[ "$rc" -eq 4 ]
+	[ -z "$(pgrep -f "^dm-(write|window|recover) .*$T")" ]
+	[ -z "$(find . -name 'tmp.*')" ]
 }
 
 @test "damage in the site is found and said once" {
