@@ -4,9 +4,14 @@
 #include "repo/site.h"
 #include "repo/store.h"
 
+#define WARM_LEAST 16		/* ids that are worth threads */
+#define WARM_SLOW 50000		/* ns: below it a look-up found its page in memory */
+#define WARM_AGAIN 16		/* batches */
+
 struct have {
 	struct site *site;
 	struct store *store;	/* NULL: its chunks are others than the stream's */
+	unsigned rest;		/* batches that are left alone */
 };
 
 struct have *have_open(const char *site, const struct hello *h, struct err *e)
@@ -36,6 +41,16 @@ void have_close(struct have *x)
 	if (x->site)
 		site_close(x->site);
 	free(x);
+}
+
+void have_expect(struct have *x, const struct id *v, size_t n)
+{
+	/* Threads cost more than they bring while the index is in memory; now and
+	 * then that is tried again. */
+	if (!x->store || n < WARM_LEAST || (x->rest && x->rest--))
+		return;
+	if (store_warm(x->store, v, n) < WARM_SLOW)
+		x->rest = WARM_AGAIN;
 }
 
 int have_classify(struct have *x, const struct entry *en, struct err *e)

@@ -50,10 +50,31 @@ static int take_hello(struct window *w, const struct frame *f, struct err *e)
 	return frame_pass(w->out, f, e);
 }
 
+/* What a batch will be compared with, all at once. */
+static void expect_ids(struct window *w, const struct frame *f)
+{
+	struct cursor c = { .p = f->body, .end = f->body + f->len };
+	struct err ignored = { 0 };
+	struct id *v = NULL;
+	struct entry en;
+	size_t n = 0;
+
+	while (cur_left(&c) && entry_decode(&c, &w->hello, f->disk, &en, &ignored) == 0)
+		if (en.flags & EF_ID && !id_zero(&en.id)) {
+			v = x_grow(v, n + 1, sizeof(*v));
+			v[n++] = en.id;
+		}
+	have_expect(w->have, v, n);
+	free(v);
+}
+
 static int take_entries(struct window *w, const struct frame *f, struct err *e)
 {
 	struct cursor c = { .p = f->body, .end = f->body + f->len };
 	struct entry en;
+
+	if (w->have)
+		expect_ids(w, f);
 
 	while (cur_left(&c)) {
 		if (entry_decode(&c, &w->hello, f->disk, &en, e) < 0)

@@ -40,6 +40,10 @@ void index_close(struct index *ix);
 
 /* 1 found, 0 unknown, -1. */
 int index_find(struct index *ix, const struct id *id, struct index_entry *out, struct err *e);
+/* Look these up with several threads, for what that brings into the cache: an
+ * index that is larger than it costs a read of the disk for each look-up, and
+ * disks do many at a time.  What one look-up took, ns; 0 when none was made. */
+int64_t index_warm(struct index *ix, const struct id *v, size_t n);
 int index_pack(struct index *ix, uint32_t ordinal, struct index_pack *out, struct err *e);
 int index_pack_by_id(struct index *ix, const uint8_t id[PACK_ID], struct index_pack *out, struct err *e);
 

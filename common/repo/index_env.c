@@ -112,7 +112,8 @@ int index_env_open(struct site *s, const char *path, unsigned flags, bool make, 
 	int rc, dead;
 
 	*ix = (struct index){ .refs = 1, .site_dir = s->dir, .path = x_strdup(path) };
-	pthread_mutex_init(&ix->read_lock, NULL);
+	pthread_rwlock_init(&ix->map_lock, NULL);
+	pthread_mutex_init(&ix->idle_lock, NULL);
 	pthread_mutex_init(&ix->write_lock, NULL);
 	if (!make && !faccessat(s->dir, DISTRUST, F_OK, 0))
 		goto none;
@@ -142,9 +143,9 @@ int index_env_open(struct site *s, const char *path, unsigned flags, bool make, 
 		mdb_txn_abort(t);
 		goto bad;
 	}
-	if ((rc = mdb_txn_commit(t)) || (rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &ix->reader)))
+	rc = mdb_txn_commit(t);
+	if (rc)
 		goto bad;
-	mdb_txn_reset(ix->reader);
 	return 0;
 bad:
 	if (make || !unusable(rc)) {
@@ -161,11 +162,12 @@ fail:
 
 void index_env_close(struct index *ix)
 {
-	if (ix->reader)
-		mdb_txn_abort(ix->reader);
+	while (ix->nidle)
+		mdb_txn_abort(ix->idle[--ix->nidle]);
 	if (ix->env)
 		mdb_env_close(ix->env);
-	pthread_mutex_destroy(&ix->read_lock);
+	pthread_rwlock_destroy(&ix->map_lock);
+	pthread_mutex_destroy(&ix->idle_lock);
 	pthread_mutex_destroy(&ix->write_lock);
 	free(ix->path);
 }
@@ -205,9 +207,9 @@ int index_write(struct index *ix, int (*fn)(struct index *, MDB_txn *, void *), 
 
 	pthread_mutex_lock(&ix->write_lock);
 	while ((rc = write_once(ix, fn, arg)) == MDB_MAP_FULL || rc == MDB_MAP_RESIZED) {
-		pthread_mutex_lock(&ix->read_lock);
+		pthread_rwlock_wrlock(&ix->map_lock);
 		rc = resize(ix, rc == MDB_MAP_FULL);
-		pthread_mutex_unlock(&ix->read_lock);
+		pthread_rwlock_unlock(&ix->map_lock);
 		if (rc)
 			break;
 	}
@@ -215,29 +217,63 @@ int index_write(struct index *ix, int (*fn)(struct index *, MDB_txn *, void *), 
 	return rc ? index_failed(ix, rc, what, e) : 0;
 }
 
-int index_read_begin(struct index *ix, MDB_txn **t, struct err *e)
+static MDB_txn *idle_take(struct index *ix)
+{
+	MDB_txn *t = NULL;
+
+	pthread_mutex_lock(&ix->idle_lock);
+	if (ix->nidle)
+		t = ix->idle[--ix->nidle];
+	pthread_mutex_unlock(&ix->idle_lock);
+	return t;
+}
+
+static void idle_give(struct index *ix, MDB_txn *t)
+{
+	pthread_mutex_lock(&ix->idle_lock);
+	if (ix->nidle < INDEX_READERS) {
+		ix->idle[ix->nidle++] = t;
+		t = NULL;
+	}
+	pthread_mutex_unlock(&ix->idle_lock);
+	if (t)
+		mdb_txn_abort(t);
+}
+
+static int read_once(struct index *ix, MDB_txn **t)
 {
 	int rc;
 
-	pthread_mutex_lock(&ix->read_lock);
-	rc = mdb_txn_renew(ix->reader);
+	pthread_rwlock_rdlock(&ix->map_lock);
+	*t = idle_take(ix);
+	rc = *t ? mdb_txn_renew(*t) : mdb_txn_begin(ix->env, NULL, MDB_RDONLY, t);
+	if (!rc)
+		return 0;
+	if (*t)
+		idle_give(ix, *t);
+	pthread_rwlock_unlock(&ix->map_lock);
+	return rc;
+}
+
+int index_read_begin(struct index *ix, MDB_txn **t, struct err *e)
+{
+	int rc = read_once(ix, t);
+
 	if (rc == MDB_MAP_RESIZED) {
+		pthread_rwlock_wrlock(&ix->map_lock);
 		rc = resize(ix, false);
+		pthread_rwlock_unlock(&ix->map_lock);
 		if (!rc)
-			rc = mdb_txn_renew(ix->reader);
+			rc = read_once(ix, t);
 	}
-	if (rc) {
-		pthread_mutex_unlock(&ix->read_lock);
-		return index_failed(ix, rc, "read", e);
-	}
-	*t = ix->reader;
-	return 0;
+	return rc ? index_failed(ix, rc, "read", e) : 0;
 }
 
 void index_read_end(struct index *ix, MDB_txn *t)
 {
 	mdb_txn_reset(t);
-	pthread_mutex_unlock(&ix->read_lock);
+	idle_give(ix, t);
+	pthread_rwlock_unlock(&ix->map_lock);
 }
 
 int index_meta_get(struct index *ix, MDB_txn *t, const char *key, uint64_t *out)

@@ -12,6 +12,8 @@
 #define INDEX_VALUE 32u		/* bytes of an entry behind its id */
 #define INDEX_BATCH 4096u	/* records in one write transaction: bounds its dirty pages */
 
+#define INDEX_READERS 16
+
 struct index {
 	struct index *next;	/* of this process's environments */
 	unsigned refs;
@@ -21,8 +23,10 @@ struct index {
 	char *path;
 	MDB_env *env;
 	MDB_dbi ids, packs, names, meta;
-	pthread_mutex_t read_lock;	/* around read transactions and resizing */
-	MDB_txn *reader;		/* reset between uses */
+	pthread_rwlock_t map_lock;	/* shared: read transactions; alone: resizing */
+	pthread_mutex_t idle_lock;
+	MDB_txn *idle[INDEX_READERS];	/* read transactions between uses, reset */
+	unsigned nidle;
 	pthread_mutex_t write_lock;	/* one writing thread at a time */
 };
 
@@ -42,7 +46,8 @@ void index_distrust(int site_dir);
  * LMDB result. */
 int index_write(struct index *ix, int (*fn)(struct index *ix, MDB_txn *t, void *arg), void *arg,
     const char *what, struct err *e);
-/* A read transaction; both hold the read lock in between. */
+/* A read transaction, of which threads have one each at the same time; none may
+ * begin another meanwhile. */
 int index_read_begin(struct index *ix, MDB_txn **t, struct err *e);
 void index_read_end(struct index *ix, MDB_txn *t);
 

@@ -165,6 +165,18 @@ int store_known(struct store *st, const struct id *id, bool *doomed, struct err 
 	return r;
 }
 
+int64_t store_warm(struct store *st, const struct id *v, size_t n)
+{
+	struct id *name = x_array(n + 1, sizeof(*name));
+	int64_t ns;
+
+	for (size_t i = 0; i < n; i++)
+		crypt_id(st->site, &v[i], &name[i]);
+	ns = index_warm(st->index, name, n);
+	free(name);
+	return ns;
+}
+
 int store_has(struct store *st, const struct id *id, struct err *e)
 {
 	bool doomed;

@@ -23,6 +23,9 @@ void store_close(struct store *st);	/* what was not flushed is abandoned */
 /* 1 known (index, or pending in this store), 0 not, -1. */
 int store_has(struct store *st, const struct id *id, struct err *e);
 
+/* Read ahead what store_has will need for these (index_warm). */
+int64_t store_warm(struct store *st, const struct id *v, size_t n);
+
 /* Add a chunk's content (len bytes; whole).  leaf: its leaf ids.  codec and
  * stored give a form to store as it is, or NULL to compress here.
  * base, when it is not NULL, is what was in the chunk's place (base_len

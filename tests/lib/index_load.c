@@ -1,6 +1,7 @@
 /* index_load SITE N: make a site's index of N made-up chunks in packs of 64, as
  * a rebuild does, in order of id; then look up random ones, first with nothing
- * of it in the cache, then with all of it (if it fits), and add new packs.
+ * of it in the cache, one by one and read ahead, then with all of it (if it fits),
+ * and add new packs.
  * Says rates and this process's anonymous memory, as JSON.  For measuring: the
  * site is of no use afterwards. */
 #include <endian.h>
@@ -19,6 +20,7 @@
 #define BATCH 65536u		/* records of one transaction */
 #define COLD 100000u
 #define WARM 1000000u
+#define AHEAD 512u
 #define PACKS 1000u		/* added at the end */
 
 /* Ids ascend with n, and are as far apart as hashes are. */
@@ -172,6 +174,28 @@ static double look_up(struct index *ix, uint64_t n, unsigned count, uint64_t *di
 	return count * 1e9 / (double)(time_mono() - t0);
 }
 
+/* The same as dm-window does it: a batch of descriptors read ahead, then asked
+ * one after the other. */
+static double look_up_ahead(struct index *ix, uint64_t n, unsigned count, uint64_t *dice, uint64_t *most)
+{
+	static struct id id[AHEAD];
+	int64_t t0 = time_mono();
+	struct index_entry en;
+	struct err e = { 0 };
+
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned k = 0; i % AHEAD == 0 && k < AHEAD; k++) {
+			id[k] = id_of(rnd(dice) % n, n);
+			id[k].b[ID_LEN - 1] ^= k & 1;
+		}
+		if (i % AHEAD == 0)
+			index_warm(ix, id, AHEAD);
+		CHECK(index_find(ix, &id[i % AHEAD], &en, &e) == !(i & 1));
+	}
+	memory(most);
+	return count * 1e9 / (double)(time_mono() - t0);
+}
+
 /* What a busy site does: new content, a pack at a time. */
 static double add_packs(struct index *ix, uint64_t *dice, uint64_t *most)
 {
@@ -197,7 +221,7 @@ static double add_packs(struct index *ix, uint64_t *dice, uint64_t *most)
 int main(int argc, char **argv)
 {
 	uint64_t n, filling = 0, using = 0, dice = 42;
-	double filled, cold, warm, added;
+	double filled, cold, ahead, warm, added;
 	struct err e = { 0 };
 	struct index *ix;
 	struct site *s;
@@ -213,12 +237,17 @@ int main(int argc, char **argv)
 	ix = index_open(s, &e);
 	CHECK_ERR(ix, &e);
 	cold = look_up(ix, n, COLD, &dice, &using);
+	index_close(ix);
+	forget(s);
+	ix = index_open(s, &e);
+	CHECK_ERR(ix, &e);
+	ahead = look_up_ahead(ix, n, COLD, &dice, &using);
 	recall(s);
 	warm = look_up(ix, n, WARM, &dice, &using);
 	added = add_packs(ix, &dice, &using);
-	printf("{\"records\": %llu, \"filled_per_s\": %.0f, \"cold_lookups_per_s\": %.0f, "
+	printf("{\"records\": %llu, \"filled_per_s\": %.0f, \"cold_lookups_per_s\": %.0f, \"cold_ahead_per_s\": %.0f, "
 	    "\"cached_lookups_per_s\": %.0f, \"added_per_s\": %.0f, \"rss_anon_filling\": %llu, \"rss_anon\": %llu}\n",
-	    (unsigned long long)n, filled, cold, warm, added, (unsigned long long)filling,
+	    (unsigned long long)n, filled, cold, ahead, warm, added, (unsigned long long)filling,
 	    (unsigned long long)using);
 	index_close(ix);
 	site_close(s);

@@ -1,6 +1,8 @@
 /* The index: the shallowest record wins, growth under two processes, doomed
  * records, rebuilding after any damage. */
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -157,6 +159,72 @@ static void grows_under_two(void)
 }
 
 /* Real packs, so that there is something to rebuild from. */
+/* Threads look up, one by one and ahead, while the map grows under them. */
+#define FINDERS 20u		/* more than the index keeps readers for */
+#define ROUNDS 60u
+#define OF_ROUND 500u
+
+struct finders {
+	struct index *ix;
+	_Atomic unsigned rounds;	/* that are in */
+	_Atomic unsigned long found;
+};
+
+static void *finder(void *arg)
+{
+	struct finders *f = arg;
+	struct id v[32];
+	unsigned rounds;
+
+	do {
+		struct index_entry en;
+		struct err e = { 0 };
+
+		rounds = atomic_load(&f->rounds);
+		for (unsigned i = 0; i < LEN(v); i++) {
+			put64(v[i].b, (uint64_t)i * rounds * OF_ROUND / LEN(v));
+			memset(v[i].b + 8, 5, ID_LEN - 8);
+		}
+		index_warm(f->ix, v, LEN(v));
+		for (unsigned i = 0; rounds && i < LEN(v); i++) {
+			CHECK_ERR(index_find(f->ix, &v[i], &en, &e) == 1, &e);
+			CHECK(en.len == RECORD_HEADER + 10);
+			atomic_fetch_add(&f->found, 1);
+		}
+	} while (rounds < ROUNDS);
+	return NULL;
+}
+
+static void found_while_it_grows(void)
+{
+	struct site *s = site_new_with(&(struct site_options){ .index_map = 1u << 20 });
+	static struct pack_entry en[OF_ROUND];
+	pthread_t thread[FINDERS];
+	struct finders f = { 0 };
+	struct err e = { 0 };
+	struct id id = { { 0 } };
+
+	f.ix = index_open(s, &e);
+	CHECK_ERR(f.ix, &e);
+	for (unsigned i = 0; i < FINDERS; i++)
+		CHECK(pthread_create(&thread[i], NULL, finder, &f) == 0);
+	memset(id.b + 8, 5, ID_LEN - 8);
+	for (unsigned r = 0; r < ROUNDS; r++) {
+		for (unsigned i = 0; i < OF_ROUND; i++) {
+			put64(id.b, (uint64_t)r * OF_ROUND + i);
+			en[i] = entry(&id, 0);
+		}
+		add(f.ix, 1000 + r, en, OF_ROUND, false);
+		atomic_store(&f.rounds, r + 1);
+	}
+	for (unsigned i = 0; i < FINDERS; i++)
+		pthread_join(thread[i], NULL);
+	CHECK(f.found > FINDERS);
+	CHECK(index_warm(f.ix, &id, 1) == 0);	/* not worth a thread */
+	index_close(f.ix);
+	site_drop(s);
+}
+
 static void make_pack(struct site *s, unsigned seed)
 {
 	struct err e = { 0 };
@@ -265,6 +333,7 @@ int main(void)
 {
 	RUN(shallowest_wins);
 	RUN(grows_under_two);
+	RUN(found_while_it_grows);
 	RUN(rebuilt_after_damage);
 	RUN(packs_and_removal);
 	return 0;
