@@ -206,6 +206,16 @@ static void block_put(struct block *x)
 	pthread_mutex_unlock(&b->lock);
 }
 
+void blocks_forget(struct blocks *b)
+{
+	pthread_mutex_lock(&b->lock);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		if (b->v[i].state == READY && !b->v[i].refs)
+			b->v[i].state = EMPTY;
+	pthread_cond_broadcast(&b->change);
+	pthread_mutex_unlock(&b->lock);
+}
+
 int blocks_read(struct blocks *b, const uint8_t pack[PACK_ID], uint64_t size, void *p, size_t len, uint64_t off,
     struct err *e)
 {

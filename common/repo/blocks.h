@@ -17,6 +17,10 @@ void blocks_free(struct blocks *b);	/* NULL is harmless */
 int blocks_read(struct blocks *b, const uint8_t pack[PACK_ID], uint64_t size, void *p, size_t len, uint64_t off,
     struct err *e);
 
+/* What is kept may be damaged: all of it that nobody reads just now is got
+ * anew when it is asked for. */
+void blocks_forget(struct blocks *b);
+
 #define PACK_OBJECT 48u
 char *pack_object(const uint8_t id[PACK_ID], char name[PACK_OBJECT]);	/* "packs/<digits>.pack" */
 

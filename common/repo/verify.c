@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/pool.h"
+#include "repo/blocks.h"
 #include "repo/store_priv.h"
 
 #define ROWS 4096u
@@ -86,21 +87,37 @@ static int read_content(struct verify *v, const struct id *id, const struct inde
 	return store_read(v->st, id, en->plain, 0, en->plain, buf, e);
 }
 
-/* buf has room for a record.  0, also when damage was noted; -1. */
-static int check_record(struct verify *v, struct pack_in *in, const struct index_pack *pack, const struct id *id,
-    const struct index_entry *en, uint8_t *buf, struct err *e)
+/* The record and its content; *why: what is wrong with them. */
+static void read_back(struct verify *v, struct pack_in *in, const struct id *id, const struct index_entry *en,
+    uint8_t *buf, struct err *why)
 {
 	struct pack_entry at = {
 		.id = *id, .off = en->off, .len = en->len, .plain = en->plain, .type = en->type,
 		.codec = en->codec, .depth = en->depth, .tier = en->tier,
 	};
-	struct index_entry now;
-	struct err why = { 0 };
 	struct record r;
+
+	*why = (struct err){ 0 };
+	if (pack_record(in, &at, buf, &r, why) == 0)
+		read_content(v, id, en, buf, why);
+}
+
+/* buf has room for a record.  0, also when damage was noted; -1. */
+static int check_record(struct verify *v, struct pack_in *in, const struct index_pack *pack, const struct id *id,
+    const struct index_entry *en, uint8_t *buf, struct err *e)
+{
+	struct index_entry now;
+	struct err why;
 	int rc;
 
-	if (pack_record(in, &at, buf, &r, &why) == 0)
-		read_content(v, id, en, buf, &why);
+	read_back(v, in, id, en, buf, &why);
+	/* It may have been damaged on its way here: what is called damaged is
+	 * given up, so it is got and looked at once more. */
+	if (why.code && why.code != DM_ENV) {
+		if (v->site->blocks)
+			blocks_forget(v->site->blocks);
+		read_back(v, in, id, en, buf, &why);
+	}
 	if (!why.code)
 		return 0;
 	if (why.code == DM_ENV) {

@@ -337,6 +337,21 @@ commits() {
 	within 120 dm-checkpoint verify site >/dev/null
 }
 
+@test "bytes that were damaged on the way are not called rotten" {
+	local n
+	s3_start
+	s3_site site
+	disk a.raw
+	full site w disk=a.raw
+	for n in 1 7 15; do
+		s3_faults flip=$n
+		exits 0 dm-checkpoint verify --json site
+		s3_faults
+		jq -e '.ok and (.damaged | length) == 0' <<<"$output" >/dev/null
+	done
+	dm-restore site w back.raw && same a.raw back.raw
+}
+
 @test "bytes that rotted in the store are found, named and stored anew" {
 	local pack
 	s3_start

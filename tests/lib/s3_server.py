@@ -15,6 +15,7 @@ by CreateBucket.  KIND, each for every Nth request of its sort:
     badsum     a put: the checksum in the answer is another one
     unfit      a put or a delete: 416, and nothing is done
     short      a get: less comes than was announced
+    flip       the Nth get of a large part, and no other: one bit is another
 """
 import base64
 import email.utils
@@ -184,6 +185,13 @@ class Handler(ebs_server.Handler):
                 self.send_header(k, v)
             self.end_headers()
             return
+        if len(part) > 100000 and "flip" in faults:
+            with lock:
+                faults["flip"] -= 1
+                if faults["flip"] == 0:
+                    part = bytearray(part)
+                    part[len(part) // 2] ^= 1
+                    part = bytes(part)
         if due("short") and len(part) > 1:
             self.send_response(status)
             self.send_header("Content-Length", str(len(part)))
