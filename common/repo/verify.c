@@ -6,8 +6,8 @@
 #include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/pool.h"
-#include "repo/blocks.h"
 #include "repo/store_priv.h"
+#include "repo/verify_record.h"
 
 #define ROWS 4096u
 
@@ -65,60 +65,15 @@ static void note_damage(struct verify *v, const struct id *id, const struct inde
 	pthread_mutex_unlock(&v->lock);
 }
 
-static int read_content(struct verify *v, const struct id *id, const struct index_entry *en,
-    uint8_t *buf, struct err *e)
-{
-	uint32_t len = en->len;
-	struct id child[NODE_WAYS];
-	struct root_info info;
-
-	/* Its check was right; with the key it is also known who wrote it.  The
-	 * id of its content is not known from its name. */
-	if (v->site->sealed)
-		return v->site->crypt ? crypt_record_open(v->site, NULL, buf, &len, e) : 0;
-	if (en->type == REC_NODE)
-		return store_node(v->st, id, child, e);
-	if (en->type == REC_ROOT)
-		return store_root(v->st, id, &info, e);
-	if (en->type == REC_LEAVES)
-		return store_check_leaves(v->st, id, en->plain, e);
-	if (en->plain == 0 || en->plain > CHUNK_MAX)
-		return err_set(e, DM_BAD, "its length is wrong");
-	return store_read(v->st, id, en->plain, 0, en->plain, buf, e);
-}
-
-/* The record and its content; *why: what is wrong with them. */
-static void read_back(struct verify *v, struct pack_in *in, const struct id *id, const struct index_entry *en,
-    uint8_t *buf, struct err *why)
-{
-	struct pack_entry at = {
-		.id = *id, .off = en->off, .len = en->len, .plain = en->plain, .type = en->type,
-		.codec = en->codec, .depth = en->depth, .tier = en->tier,
-	};
-	struct record r;
-
-	*why = (struct err){ 0 };
-	if (pack_record(in, &at, buf, &r, why) == 0)
-		read_content(v, id, en, buf, why);
-}
-
 /* buf has room for a record.  0, also when damage was noted; -1. */
 static int check_record(struct verify *v, struct pack_in *in, const struct index_pack *pack, const struct id *id,
     const struct index_entry *en, uint8_t *buf, struct err *e)
 {
 	struct index_entry now;
-	struct err why;
+	struct err why = { 0 };
 	int rc;
 
-	read_back(v, in, id, en, buf, &why);
-	/* It may have been damaged on its way here: what is called damaged is
-	 * given up, so it is got and looked at once more. */
-	if (why.code && why.code != DM_ENV) {
-		if (v->site->blocks)
-			blocks_forget(v->site->blocks);
-		read_back(v, in, id, en, buf, &why);
-	}
-	if (!why.code)
+	if (verify_record(v->st, in, id, en, buf, &why) == 0)
 		return 0;
 	if (why.code == DM_ENV) {
 		*e = why;
