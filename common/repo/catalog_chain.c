@@ -225,8 +225,10 @@ static enum chain_state judge(const struct walk *w, const struct checkpoint *c, 
 	}
 	if (w->reached)
 		return CHAIN_HOLDS;
+	if (open || !w->end)
+		return CHAIN_OPEN;
 	*at = highest_without(w, c->seq - 1, true);
-	return open || !w->end ? CHAIN_OPEN : CHAIN_CUT;
+	return CHAIN_CUT;
 }
 
 /* The lines of the way with the longest steps: what of it is needed later, when

@@ -297,6 +297,36 @@ commits() {
 	[ "$(checkpoints site w)" = 1 ]
 }
 
+@test "what is noted of the pruned is folded in a store too, and another machine goes on" {
+	s3_start
+	s3_site site
+	image_random a.raw 64K
+	full site w disk=a.raw
+	for _ in 2 3 4 5 6; do
+		poke a.raw $((RANDOM % 60000)) 100
+		scan site w disk=a.raw
+	done
+	exits 0 dm-checkpoint pin site w 1
+	exits 0 dm-checkpoint prune --keep-last 1 site
+	noted() {
+		s3_do GET /bucket/site/catalog/w/pruned | cut -d' ' -f1 | tr '\n' ' '
+	}
+	[ "$(noted)" = "2-5 2 4 " ]
+	dm-checkpoint list --json site >noted.json
+	exits 0 dm-checkpoint init --store s3://bucket/site --join other
+	for _ in 7 8; do
+		poke a.raw $((RANDOM % 60000)) 100
+		scan other w disk=a.raw
+	done
+	# The eighth names the fourth, of which there is only the note.
+	[ "$(dm-checkpoint show --json other w | jq '.chain | split(",") | length')" = 3 ]
+	exits 0 dm-checkpoint prune --keep-last 1 other
+	[ "$(noted)" = "2-7 2 4 " ]
+	exits 0 dm-checkpoint verify --expect noted.json site
+	[[ $output == *"w stands on checkpoint 1 as it was noted"* ]]
+	dm-restore other w back.raw && same a.raw back.raw
+}
+
 @test "throttling, errors, resets, damage and lost answers on the way are lived with" {
 	s3_start --page 4 --fault throttle=11 --fault error=13 --fault reset=17 --fault expired=19 --fault short=7 \
 		--fault badsum=5 --fault conflict=3 --fault lost=4
