@@ -34,9 +34,10 @@ point_open() {
 				since: $k.source_point, size: ($k.size // 0 | tonumber)}]}')
 		return
 	fi
+	# One that ends at once takes the variables of the coprocess along.
 	coproc HOLD { there "$command" 2>"$tmp/$name.hold"; }
-	holder=$HOLD_PID hold_in=${HOLD[1]}
-	if ! IFS= read -r point <&"${HOLD[0]}"; then
+	holder=$! hold_in=${HOLD[1]-}
+	if [ -z "${HOLD[0]-}" ] || ! IFS= read -r point <&"${HOLD[0]}"; then
 		wait "$holder" || rc=$?
 		holder=''
 		point_words

@@ -167,6 +167,15 @@ change() {
 	[ "$(checkpoints site w)" -eq 0 ]
 }
 
+@test "a guest that cannot be asked, at once" {
+	plan '.workloads[0].source = {kind: "qemu", qmp: "/nowhere/qmp"}'
+	# The shell is held up until the point's program has long ended.
+	echo 'set -T; trap '\''[[ $BASH_COMMAND != holder=* ]] || sleep 0.5'\'' DEBUG' >slow
+	BASH_ENV=$T/slow exits 4 dm-replicate --now plan.json
+	[[ $err == *"/nowhere/qmp: "*"w: failed with code 4"* ]]
+	[[ $err != *unbound* ]]
+}
+
 @test "schedules: due, not due, --now" {
 	plan '.workloads[0].schedule = {every: "1h"}'
 	replicated
