@@ -287,8 +287,22 @@ static int settle_size(struct repo_target *t, struct err *e)
 	return tree_grow_put(t->now, n, 1, &id, e);
 }
 
-static int finalize(struct repo_target *t, const struct id *source_root, struct err *e)
+/* Are all disks of the group that go to this site? */
+static bool all_final(const struct volume *v)
 {
+	const struct repo_target *t = v->priv, *o;
+
+	for (size_t i = 0; i < v->group->n; i++) {
+		o = v->group->member[i]->priv;
+		if (v->group->member[i]->drv == v->drv && o->at == t->at && !o->disk->has_final)
+			return false;
+	}
+	return true;
+}
+
+static int finalize(const struct volume *v, const struct id *source_root, struct err *e)
+{
+	struct repo_target *t = v->priv;
 	struct session_disk *d = t->disk;
 	char want[80], have[80];
 	int algo = t->at->site->algo;
@@ -305,7 +319,9 @@ static int finalize(struct repo_target *t, const struct id *source_root, struct 
 		return -1;
 	d->has_partial = d->has_final = true;
 	d->partial = d->final = root;
-	return session_save(t->at->site, t->at->session, e);
+	/* Once for all of them: it takes the time of a flush, and the barrier
+	 * before the end has said durably what they hold. */
+	return all_final(v) ? session_save(t->at->site, t->at->session, e) : 0;
 }
 
 int repo_target_finalize(struct volume *v, const struct id *source_root, struct volume_final *f)
@@ -316,7 +332,7 @@ int repo_target_finalize(struct volume *v, const struct id *source_root, struct 
 	int r;
 
 	pthread_mutex_lock(&t->at->lock);
-	r = finalize(t, source_root, &e);
+	r = finalize(v, source_root, &e);
 	/* Nodes and tables are no disk's own: who comes first bears them. */
 	all = store_added(t->at->store);
 	for (size_t i = 0; i < v->group->n; i++) {
