@@ -96,6 +96,14 @@ past() {
 	[ ! -e new ] && [ ! -e k ]
 	exits 4 within 60 dm-move --qmp vm/qmp.dm --limit 100K --timeout 2 vda=new
 	one_line "not done after 2 seconds"
+	truncate -s 1G used
+	mke2fs -q -F used
+	loop_attach used
+	mkdir m
+	mount "$loop" m
+	at_end umount "$T/m"
+	exits 1 within 60 dm-move --qmp vm/qmp.dm vda="$loop"
+	one_line "$loop: in use: mounted at $T/m"
 	small_fs tiny 2M
 	exits 4 within 60 dm-move --qmp vm/qmp.dm vda=tiny/new
 	one_line "vda: "
