@@ -13,43 +13,26 @@ snapshot):
 (late: EC2 does not know a new snapshot in the first N look-ups).
 """
 import base64
-import collections
 import hashlib
-import hmac
-import http.server
 import json
-import os
 import secrets
 import sys
-import threading
 import time
 import urllib.parse
 
 sys.dont_write_bytecode = True
+import aws_server
 import ec2_server
+from aws_server import Refused, due, escape, faults, lock, options, stats
 
 BLOCK = 524288
-KEYS = {"AKIDTEST": "secret/of+the=tests"}
 ACCOUNT = "123456789012"
-lock = threading.RLock()
-faults = {}
-counters = collections.Counter()
-stats = collections.Counter()
 snapshots = {}
 tokens = {}      # block token -> (snapshot, index)
 pages = {}       # page token -> (operation, snapshot, first, index, expiry)
-page_size = 10000
-delay = 0.0
 huge = None
-clock = 0        # seconds that ours is ahead
 pending_limit = 100
-describe_size = 1000
-
-
-class Refused(Exception):
-    def __init__(self, status, name, text):
-        super().__init__(text)
-        self.status, self.name, self.text = status, name, text
+options.update(page=10000, describe=1000)
 
 
 class Snapshot:
@@ -63,6 +46,7 @@ class Snapshot:
         self.polls = 0
         self.started = time.time()
         self.volume = "vol-ffffffff"
+        self.source = None       # the snapshot that the volume was made of
         self.late = faults.get("late", 0)
 
     def blocks(self):
@@ -71,14 +55,13 @@ class Snapshot:
         all_blocks.update(self.own)
         return all_blocks
 
+    def line(self):
+        """Itself and what it comes from."""
+        above = [snapshots[n].line() for n in (self.parent, self.source) if n in snapshots]
+        return {self.id}.union(*above)
 
-def due(kind):
-    n = faults.get(kind)
-    if not n:
-        return False
-    with lock:
-        counters[kind] += 1
-        return counters[kind] % n == 0
+    def block(self, index):
+        return self.own[index] if index in self.own else snapshots[self.parent].block(index)
 
 
 def snapshot(name, state=None):
@@ -106,7 +89,7 @@ def number(query, name, default, lo, hi):
 
 def page(operation, s, first, query, indices, row):
     """One page of `indices`, which are in order."""
-    most = min(number(query, "maxResults", 10000, 100, 10000), page_size)
+    most = min(number(query, "maxResults", 10000, 100, 10000), options["page"])
     start = number(query, "startingBlockIndex", 0, 0, 1 << 40)
     if "pageToken" in query:
         known = pages.get(query["pageToken"])
@@ -131,7 +114,7 @@ class Huge:
         self.n, self.size, self.id, self.state = n, 16384, "snap-huge2", "completed"
 
     def page(self, operation, first, query, row):
-        most = min(number(query, "maxResults", 10000, 100, 10000), page_size)
+        most = min(number(query, "maxResults", 10000, 100, 10000), options["page"])
         at = number(query, "startingBlockIndex", 0, 0, 1 << 40)
         if "pageToken" in query:
             at = int(query["pageToken"])
@@ -162,6 +145,8 @@ def list_changes(name, query):
         return answer
     s = snapshot(name, "completed")
     first = query.get("firstSnapshotId")
+    if first and snapshot(first).volume != s.volume and (ec2_server.limits["one_volume"] or first not in s.line()):
+        raise Refused(400, "ValidationException", "The snapshots are not related")
     one = snapshot(first, "completed").blocks() if first else {}
     two = s.blocks()
     changed = sorted(i for i in set(one) | set(two) if one.get(i) != two.get(i))
@@ -187,7 +172,7 @@ def get_block(name, index, query):
     s = snapshot(name, "completed")
     if tokens.get(query.get("blockToken")) != (s.id, index):
         raise Refused(400, "ValidationException", "The block token is not valid for this block")
-    return s.blocks()[index]
+    return s.block(index)
 
 
 def start_snapshot(body):
@@ -258,10 +243,6 @@ def xml(action, inner):
             '<requestId>%s</requestId>%s</%sResponse>' % (action, secrets.token_hex(16), inner, action))
 
 
-def escape(s):
-    return s.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def describe(form):
     wanted = [v for k, v in form.items() if k.startswith("SnapshotId.")]
     for name in wanted:
@@ -287,7 +268,7 @@ def describe(form):
         if not form["NextToken"].startswith("after "):
             raise Refused(400, "InvalidNextToken", "The token is not valid")
         found = [s for s in found if s.id > form["NextToken"][6:]]
-    most = min(most, describe_size)
+    most = min(most, options["describe"])
     more = "<nextToken>after %s</nextToken>" % found[most - 1].id if len(found) > most else ""
     found = found[:most]
     rows = []
@@ -327,71 +308,9 @@ EC2 = {"DescribeSnapshots": describe, "DeleteSnapshot": delete, **ec2_server.ACT
 
 # --- HTTP --------------------------------------------------------------
 
-def digest(key, text):
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 20
-    disable_nagle_algorithm = True
-
-    def date_time_string(self, timestamp=None):
-        return super().date_time_string(timestamp or time.time() + clock)
-
-    def log_message(self, *args):
-        pass
-
-    def canonical_path(self, path):
-        """For all services but S3 what is encoded is encoded again."""
-        return urllib.parse.quote(path, safe="/-_.~")
-
-    def authorize(self, path, query, body):
-        h = {k.lower(): v for k, v in self.headers.items()}
-        words = dict(w.strip().split("=", 1) for w in h.get("authorization", "")[len("AWS4-HMAC-SHA256 "):].split(",") if "=" in w)
-        scope = words.get("Credential", "").split("/")
-        if len(scope) != 5 or scope[0] not in KEYS:
-            raise Refused(403, "UnrecognizedClientException", "The security token included in the request is invalid.")
-        if due("expired"):
-            raise Refused(403, "ExpiredTokenException", "The security token included in the request is expired")
-        when = h.get("x-amz-date", "")
-        try:
-            skew = abs(time.time() + clock - time.mktime(time.strptime(when, "%Y%m%dT%H%M%SZ")) + time.timezone)
-        except ValueError:
-            skew = 1e9
-        if skew > 300 or when[:8] != scope[1]:
-            raise Refused(403, "InvalidSignatureException", "Signature expired")
-        claimed = h.get("x-amz-content-sha256")
-        actual = hashlib.sha256(body).hexdigest()
-        if claimed not in (None, actual, "UNSIGNED-PAYLOAD"):
-            raise Refused(400, "InvalidSignatureException", "The payload's hash is not the signed one")
-        signed = words["SignedHeaders"].split(";")
-        if "host" not in signed or any(k.startswith("x-amz-") and k not in signed for k in h):
-            raise Refused(403, "InvalidSignatureException", "Headers that must be signed were not")
-        canonical = "\n".join([
-            self.command, self.canonical_path(path),
-            "&".join("%s=%s" % p for p in sorted((urllib.parse.quote(k, safe="-_.~"), urllib.parse.quote(v, safe="-_.~"))
-                                                 for k, v in query)),
-            "".join("%s:%s\n" % (k, " ".join(h.get(k, "").split())) for k in signed),
-            ";".join(signed), claimed or actual])
-        key = digest(("AWS4" + KEYS[scope[0]]).encode(), scope[1])
-        for part in scope[2:]:
-            key = digest(key, part)
-        text = "\n".join(["AWS4-HMAC-SHA256", when, "/".join(scope[1:]), hashlib.sha256(canonical.encode()).hexdigest()])
-        if not hmac.compare_digest(digest(key, text).hex(), words.get("Signature", "")):
-            raise Refused(403, "InvalidSignatureException", "The request signature we calculated does not match")
-
-    def answer(self, status, body, headers=(), kind="application/json"):
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        for k, v in dict(headers).items():
-            self.send_header(k, v)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def refuse(self, r, ec2):
-        if ec2:
+class Handler(aws_server.Handler):
+    def refuse(self, r, path):
+        if path == "/":
             text = "<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors></Response>" % (r.name, escape(r.text))
             self.answer(r.status, text.encode(), kind="text/xml")
         else:
@@ -413,7 +332,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         self.answer(200, data, h, "application/octet-stream")
 
+    def ec2(self, body):
+        if self.headers.get("X-Amz-Target") == "ServiceQuotasV20190624.GetServiceQuota":
+            return self.answer(200, ec2_server.quota(body).encode(), kind="application/x-amz-json-1.1")
+        form = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
+        if form.get("Action") not in EC2:
+            raise Refused(400, "InvalidAction", "The action is not valid")
+        with lock:
+            text = EC2[form["Action"]](form)
+        return self.answer(200, text.encode(), kind="text/xml")
+
     def route(self, path, query, body):
+        if path == "/":
+            return self.ec2(body)
         parts = path.strip("/").split("/")
         q = dict(query)
         if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
@@ -439,109 +370,41 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, json.dumps(answer).encode())
         else:
             raise Refused(404, "UnknownOperationException", "There is no such operation")
+        return None
 
-    def metadata(self, path):
-        """Credentials as an instance (IMDSv2) or a container gets them."""
-        h = {k.lower(): v for k, v in self.headers.items()}
-        with lock:
-            stats["metadata"] += 1
-        if self.command == "PUT" and path == "/latest/api/token" and "x-aws-ec2-metadata-token-ttl-seconds" in h:
-            return self.answer(200, b"metadata-token", kind="text/plain")
-        if path != "/container" and h.get("x-aws-ec2-metadata-token") != "metadata-token":
-            return self.answer(401, b"", kind="text/plain")
-        if path == "/container" and h.get("authorization") != "container-token":
-            return self.answer(401, b"", kind="text/plain")
-        if path.endswith("/security-credentials/"):
-            return self.answer(200, b"role", kind="text/plain")
-        name, secret = next(iter(KEYS.items()))
-        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
-        self.answer(200, json.dumps({"Code": "Success", "AccessKeyId": name, "SecretAccessKey": secret,
-                                     "Token": "session-token", "Expiration": expires}).encode())
-
-    def serve(self):
-        length = int(self.headers.get("Content-Length") or 0)
-        if self.command == "PUT" and due("cut"):
-            self.rfile.read(length // 2)
-            self.close_connection = True
-            return None
-        body = self.rfile.read(length)
-        url = urllib.parse.urlsplit(self.path)
-        query = urllib.parse.parse_qsl(url.query, keep_blank_values=True)
-        ec2 = url.path == "/"
-        if url.path.startswith("/latest/") or url.path == "/container":
-            return self.metadata(url.path)
-        if url.path == "/_stats":
-            return self.answer(200, json.dumps({"stats": stats, "snapshots": [
+    def control(self, path, query, body):
+        answer = b""
+        if path == "/_stats":
+            answer = json.dumps({"stats": stats, "snapshots": [
                 {"id": s.id, "state": s.state, "parent": s.parent, "own": len(s.own), "tags": s.tags, "volume": s.volume, "size": s.size}
-                for s in snapshots.values()]}).encode())
-        if url.path == "/_state":
-            return self.answer(200, json.dumps(ec2_server.state()).encode())
-        if url.path == "/_instance":
+                for s in snapshots.values()]}).encode()
+        elif path == "/_state":
+            answer = json.dumps(ec2_server.state()).encode()
+        elif path == "/_instance":
             ec2_server.add_instance(json.loads(body))
-            return self.answer(200, b"")
-        if url.path == "/_limits":
+        elif path == "/_write":
+            ec2_server.write(json.loads(body))
+        elif path == "/_limits":
             ec2_server.limits.update(json.loads(body))
-            return self.answer(200, b"")
-        if delay:
-            time.sleep(delay)
-        with lock:
-            stats[self.command + " " + ("ec2" if ec2 else url.path.strip("/").split("/")[-2 if self.command == "PUT" else -1][:13])] += 1
-        try:
-            if due("silent"):
-                threading.Event().wait(3600)
-            if due("error"):
-                raise Refused(500, "InternalServerException", "An internal error has occurred")
-            if due("throttle"):
-                raise Refused(400, "RequestThrottledException" if not ec2 else "RequestLimitExceeded", "Rate exceeded")
-            self.authorize(url.path, query, body)
-            if ec2 and self.headers.get("X-Amz-Target") == "ServiceQuotasV20190624.GetServiceQuota":
-                return self.answer(200, ec2_server.quota(body).encode(), kind="application/x-amz-json-1.1")
-            if ec2:
-                form = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
-                if form.get("Action") not in EC2:
-                    raise Refused(400, "InvalidAction", "The action is not valid")
-                with lock:
-                    text = EC2[form["Action"]](form)
-                self.answer(200, text.encode(), kind="text/xml")
-            else:
-                self.route(url.path, query, body)
-        except Refused as r:
-            self.refuse(r, ec2)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
+        self.answer(200, answer)
 
-    do_GET = do_POST = do_PUT = serve
+    def count(self, path, body):
+        word = "ec2" if path == "/" else path.strip("/").split("/")[-2 if self.command == "PUT" else -1][:13]
+        stats[self.command + " " + word] += 1
+
+    def trouble(self, path):
+        if due("error"):
+            raise Refused(500, "InternalServerException", "An internal error has occurred")
+        if due("throttle"):
+            raise Refused(400, "RequestLimitExceeded" if path == "/" else "RequestThrottledException", "Rate exceeded")
+
+    do_GET = do_POST = do_PUT = aws_server.Handler.serve
 
 
-def main():
-    global page_size, delay, describe_size, clock, huge
-    args = sys.argv[1:]
-    portfile = args.pop(0)
-    while args:
-        word, value = args.pop(0), args.pop(0)
-        if word == "--fault":
-            kind, n = value.split("=")
-            faults[kind] = int(n)
-        elif word == "--page":
-            page_size = int(value)
-        elif word == "--describe":
-            describe_size = int(value)
-        elif word == "--huge":
-            huge = Huge(int(value))
-        elif word == "--clock":
-            clock = int(value)
-        elif word == "--delay":
-            delay = int(value) / 1000
-        else:
-            sys.exit("ebs_server: unknown word " + word)
-    http.server.ThreadingHTTPServer.request_queue_size = 256
-    http.server.ThreadingHTTPServer.daemon_threads = True
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    with open(portfile + ".new", "w") as f:
-        f.write("%d\n" % server.server_address[1])
-    os.rename(portfile + ".new", portfile)
-    server.serve_forever()
+def make_huge(value):
+    global huge
+    huge = Huge(int(value))
 
 
 if __name__ == "__main__":
-    main()
+    aws_server.run(Handler, {"--huge": make_huge})

@@ -4,13 +4,17 @@ not have are refused, and so is what it would refuse: images of snapshots that
 are not complete, addresses outside of a subnet or taken, interfaces in use,
 snapshots that an image is of, names that are used twice.
 
-Tests tell of a machine that is to be protected by POST /_instance, and look at
-everything with GET /_state.  Its limits are made by POST /_limits.
+Tests tell of a machine that is to be protected by POST /_instance, write to the
+disks of one that was run by POST /_write, and look at everything with GET
+/_state.  Its limits are made by POST /_limits; with one_volume true only
+snapshots of the same volume have a list of changes.
 """
 import ipaddress
 import json
 import secrets
 import time
+
+from aws_server import Refused, escape
 
 TYPES = {"t3.micro": (2, 1024), "t3.medium": (2, 4096), "m5.large": (2, 8192), "m5.4xlarge": (16, 65536)}
 core = None                # the module ebs_server
@@ -18,7 +22,7 @@ volumes, instances, images, nics = {}, {}, {}, {}
 subnets = {"subnet-0aaa": {"cidr": "10.1.0.0/24", "vpc": "vpc-1"}, "subnet-0bbb": {"cidr": "10.2.0.0/24", "vpc": "vpc-2"}}
 groups = {"sg-0aaa": "vpc-1", "sg-0bbb": "vpc-2"}
 routes = {"subnet-0aaa": ["local", "igw-1"], "subnet-0bbb": ["local"]}
-limits = {"vcpus": 32, "slow": 2, "console": "", "fail_status": False}
+limits = {"vcpus": 32, "slow": 2, "console": "", "fail_status": False, "one_volume": False}
 clients = {}               # client tokens
 
 
@@ -27,7 +31,7 @@ def new(kind):
 
 
 def refuse(name, text, status=400):
-    raise core.Refused(status, name, text)
+    raise Refused(status, name, text)
 
 
 def xml(action, inner):
@@ -67,7 +71,7 @@ def tags_of(t, kind):
 
 def tag_set(tags):
     return "<tagSet>%s</tagSet>" % "".join(
-        "<item><key>%s</key><value>%s</value></item>" % (core.escape(k), core.escape(v)) for k, v in tags.items())
+        "<item><key>%s</key><value>%s</value></item>" % (escape(k), escape(v)) for k, v in tags.items())
 
 
 def chosen(t, things, ids, error, fields):
@@ -101,7 +105,22 @@ def add_instance(order):
         instances[i]["volumes"].append((v["device"], vol))
 
 
+def write(order):
+    """What a guest writes: {"device", "offset", "hex"}, on the machine that is
+    not gone."""
+    at, data = order["offset"], bytes.fromhex(order["hex"])
+    vol = volumes[next(v for x in instances.values() for d, v in x["volumes"] if d == order["device"])]
+    while data:
+        index, skip = divmod(at, core.BLOCK)
+        n = min(len(data), core.BLOCK - skip)
+        old = vol["blocks"].get(index, bytes(core.BLOCK))
+        vol["blocks"][index] = old[:skip] + data[:n] + old[skip + n:]
+        at, data = at + n, data[n:]
+
+
 def content(vol):
+    if vol["file"] is None:
+        return dict(vol["blocks"])
     own = {}
     with open(vol["file"], "rb") as f:
         index = 0
@@ -132,7 +151,7 @@ def create_snapshots(form):
         if v in out or (v == root and spec.get("ExcludeBootVolume") == "true"):
             continue
         s = core.Snapshot(volumes[v]["size"], None, tags_of(t, "snapshot"), t.get("Description", ""), None)
-        s.volume, s.own, s.state = v, content(volumes[v]), "completing"
+        s.volume, s.own, s.state, s.source = v, content(volumes[v]), "completing", volumes[v].get("snapshot")
         core.snapshots[s.id] = s
         answer += ("<item><snapshotId>%s</snapshotId><volumeId>%s</volumeId><state>pending</state><volumeSize>%d</volumeSize>%s</item>"
                    % (s.id, v, s.size, tag_set(s.tags)))
@@ -195,7 +214,7 @@ def describe_images(form):
     allow(t, "Owner", "ImageId", "Filter", "MaxResults", "NextToken")
     found = chosen(t, images, "ImageId", "InvalidAMIID.NotFound", {"name": lambda i, x: x["name"]})
     return xml("DescribeImages", "<imagesSet>%s</imagesSet>" % "".join(
-        "<item><imageId>%s</imageId><name>%s</name><imageState>available</imageState>%s</item>" % (i, core.escape(x["name"]), tag_set(x["tags"]))
+        "<item><imageId>%s</imageId><name>%s</name><imageState>available</imageState>%s</item>" % (i, escape(x["name"]), tag_set(x["tags"]))
         for i, x in found.items()))
 
 
@@ -337,7 +356,7 @@ def run_instances(form):
                     "nics": [s["NetworkInterfaceId"] for s in specs], "polls": 0, "boot": image["boot"]}
     for device, d in image["disks"].items():
         v = new("vol")
-        volumes[v] = {"file": None, "snapshot": d["snapshot"], "size": d["size"], "instance": i, "tags": tags_of(t, "volume"), "delete": d["delete"]}
+        volumes[v] = {"file": None, "snapshot": d["snapshot"], "blocks": core.snapshots[d["snapshot"]].blocks(), "size": d["size"], "instance": i, "tags": tags_of(t, "volume"), "delete": d["delete"]}
         instances[i]["volumes"].append((device, v))
     for s in specs:
         nics[s["NetworkInterfaceId"]].update(instance=i, index=int(s["DeviceIndex"]))
@@ -461,7 +480,8 @@ def snapshot_in_use(name):
 
 
 def state():
-    return {"instances": instances, "volumes": volumes, "images": images, "nics": nics}
+    shown = {i: {k: x for k, x in v.items() if k != "blocks"} for i, v in volumes.items()}
+    return {"instances": instances, "volumes": shown, "images": images, "nics": nics}
 
 
 ACTIONS = {

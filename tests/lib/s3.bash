@@ -1,18 +1,13 @@
 # A strict S3 server of our own, and sites in it:  load ../lib/s3   (after pipeline)
 # shellcheck shell=bash
 
+# shellcheck source=tests/lib/aws.bash
+. "${BASH_SOURCE[0]%/*}/aws.bash"
+
 # s3_start [OPTION...]: as of s3_server.py; AWS_* point to it.
 s3_start() {
-	rm -f "$T/s3.port"
-	python3 "$DM_LIB/s3_server.py" "$T/s3.port" "$@" &
-	s3_pid=$!
-	at_end kill "$s3_pid"
-	wait_for test -s "$T/s3.port"
-	s3_url=http://127.0.0.1:$(cat "$T/s3.port")
-	export AWS_ENDPOINT_URL=$s3_url AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
-	export AWS_ACCESS_KEY_ID=AKIDTEST AWS_SECRET_ACCESS_KEY='secret/of+the=tests'
-	export AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=$T/aws.config AWS_SHARED_CREDENTIALS_FILE=$T/aws.credentials
-	unset AWS_PROFILE AWS_SESSION_TOKEN
+	aws_serve s3 "$DM_LIB/s3_server.py" "$@"
+	s3_url=$aws_url
 	s3_do PUT /bucket
 }
 
@@ -23,13 +18,12 @@ s3_do() {
 		-X "$1" "$s3_url$2"
 }
 
-# Look at the server, or change its faults, without being asked for a signature.
+# Look at the server without being asked for a signature.
 s3_stats() {
-	curl -sSf "$s3_url/_stats"
+	aws_control "$s3_url/_stats"
 }
 s3_faults() {
-	local IFS='&'
-	curl -sSf "$s3_url/_faults?$*" >/dev/null
+	aws_faults "$@"
 }
 # s3_names PREFIX: objects of the bucket whose names begin so.
 s3_names() {

@@ -20,19 +20,18 @@ by CreateBucket.  KIND, each for every Nth request of its sort:
 import base64
 import email.utils
 import hashlib
-import http.server
 import json
 import os
 import sys
-import threading
 import time
 import urllib.parse
 
-import ebs_server
-from ebs_server import Refused, due, escape, faults, lock, stats
+sys.dont_write_bytecode = True
+import aws_server
+from aws_server import Refused, due, escape, lock, options, stats
 
 buckets = {}     # name -> {key: Object}
-options = {"dir": None, "page": 1000, "delay": 0.0, "ignore": False}
+options.update(dir=None, page=1000, ignore=False)
 
 
 class Object:
@@ -116,14 +115,14 @@ def listing(bucket, q):
             "%s%s</ListBucketResult>" % (bucket, shown(prefix), len(page), most, "true" if more else "false", following, rows))
 
 
-class Handler(ebs_server.Handler):
+class Handler(aws_server.Handler):
     def canonical_path(self, path):
         return path
 
     def headers_low(self):
         return {k.lower(): v for k, v in self.headers.items()}
 
-    def refuse_s3(self, r):
+    def refuse(self, r, path):
         text = ('<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>%s</Code><Message>%s</Message>'
                 "<RequestId>0</RequestId></Error>" % (r.name, escape(r.text)))
         self.answer(r.status, b"" if self.command == "HEAD" else text.encode(), kind="application/xml")
@@ -232,10 +231,7 @@ class Handler(ebs_server.Handler):
     def control(self, path, query, body):
         """What tests see and do behind the back of the clients."""
         with lock:
-            if path == "/_faults":
-                faults.clear()
-                faults.update({k: int(v) for k, v in query})
-            elif path == "/_corrupt":
+            if path == "/_corrupt":
                 bucket, key, at = (dict(query)[k] for k in ("bucket", "key", "at"))
                 data = bytearray(buckets[bucket][key].read())
                 data[int(at)] ^= 1
@@ -243,81 +239,41 @@ class Handler(ebs_server.Handler):
             answer = {"stats": stats, "objects": {b: {k: o.size for k, o in v.items()} for b, v in buckets.items()}}
             self.answer(200, json.dumps(answer).encode())
 
-    def serve(self):
-        url = urllib.parse.urlsplit(self.path)
-        query = urllib.parse.parse_qsl(url.query, keep_blank_values=True)
-        if url.path.startswith("/latest/") or url.path == "/container":
-            return self.metadata(url.path)
-        if self.headers.get("Expect", "").lower() == "100-continue" and self.command == "PUT":
-            pass            # the base class has answered it
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if url.path.startswith("/_"):
-            return self.control(url.path, query, body)
-        if options["delay"]:
-            time.sleep(options["delay"])
-        with lock:
-            stats[self.command] += 1
-            stats["bytes " + self.command] += len(body)
+    def count(self, path, body):
+        stats[self.command] += 1
+        stats["bytes " + self.command] += len(body)
+
+    def trouble(self, path):
+        if due("reset"):
+            return True
+        if due("error"):
+            raise Refused(500, "InternalError", "We encountered an internal error. Please try again.")
+        if due("throttle"):
+            raise Refused(503, "SlowDown", "Please reduce your request rate.")
+        return False
+
+    def allow(self, path, query, body):
         try:
-            if due("silent"):
-                threading.Event().wait(3600)
-            if due("reset"):
-                self.close_connection = True
-                return
-            if due("error"):
-                raise Refused(500, "InternalError", "We encountered an internal error. Please try again.")
-            if due("throttle"):
-                raise Refused(503, "SlowDown", "Please reduce your request rate.")
-            try:
-                self.authorize(url.path, query, body)
-            except Refused as r:
-                names = {"UnrecognizedClientException": "InvalidAccessKeyId", "ExpiredTokenException": "ExpiredToken",
-                         "InvalidSignatureException": "SignatureDoesNotMatch"}
-                raise Refused(403 if r.name != "ExpiredTokenException" else 400, names.get(r.name, r.name), r.text)
-            if self.command in ("PUT", "DELETE") and due("unfit"):
-                raise Refused(416, "InvalidRange", "The requested range is not satisfiable")
-            self.checks(body)
-            self.route(url.path, query, body)
+            self.authorize(path, query, body)
         except Refused as r:
-            self.refuse_s3(r)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
+            names = {"UnrecognizedClientException": "InvalidAccessKeyId", "ExpiredTokenException": "ExpiredToken",
+                     "InvalidSignatureException": "SignatureDoesNotMatch"}
+            raise Refused(403 if r.name != "ExpiredTokenException" else 400, names.get(r.name, r.name), r.text)
+        if self.command in ("PUT", "DELETE") and due("unfit"):
+            raise Refused(416, "InvalidRange", "The requested range is not satisfiable")
+        self.checks(body)
 
-    do_GET = do_PUT = do_DELETE = do_HEAD = serve
+    do_GET = do_PUT = do_DELETE = do_HEAD = aws_server.Handler.serve
 
 
-def main():
-    args = sys.argv[1:]
-    portfile = args.pop(0)
-    port = 0
-    while args:
-        word, value = args.pop(0), args.pop(0)
-        if word == "--fault":
-            kind, n = value.split("=")
-            faults[kind] = int(n)
-        elif word == "--page":
-            options["page"] = int(value)
-        elif word == "--delay":
-            options["delay"] = int(value) / 1000
-        elif word == "--dir":
-            options["dir"] = value
-        elif word == "--ignore-condition":
-            options["ignore"] = value == "yes"
-        elif word == "--port":
-            port = int(value)
-        else:
-            sys.exit("s3_server: unknown word " + word)
-    if options["dir"]:
-        load()
-    http.server.ThreadingHTTPServer.request_queue_size = 256
-    http.server.ThreadingHTTPServer.daemon_threads = True
-    http.server.ThreadingHTTPServer.allow_reuse_address = True
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    with open(portfile + ".new", "w") as f:
-        f.write("%d\n" % server.server_address[1])
-    os.rename(portfile + ".new", portfile)
-    server.serve_forever()
+def use_dir(path):
+    options["dir"] = path
+    load()
+
+
+def ignore_condition(value):
+    options["ignore"] = value == "yes"
 
 
 if __name__ == "__main__":
-    main()
+    aws_server.run(Handler, {"--dir": use_dir, "--ignore-condition": ignore_condition})
