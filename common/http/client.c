@@ -79,7 +79,8 @@ void http_client_free(struct http_client *c)
 
 void http_reply_free(struct http_reply *r)
 {
-	buf_free(&r->body);
+	if (!r->fixed)
+		buf_free(&r->body);
 }
 
 int64_t http_date(const char *s)
@@ -144,7 +145,12 @@ static size_t take_body(char *p, size_t one, size_t n, void *arg)
 	(void)one;
 	if (n > r->max - r->body.len)
 		return 0;	/* ends the transfer */
-	buf_put(&r->body, p, n);
+	if (r->fixed) {
+		memcpy(r->body.p + r->body.len, p, n);
+		r->body.len += n;
+	} else {
+		buf_put(&r->body, p, n);
+	}
 	return n;
 }
 

@@ -32,9 +32,9 @@ struct http_reply {
 	int status;
 	struct buf body;	/* at most max bytes; longer is a failure */
 	size_t max;
+	bool fixed;		/* body.p is the caller's, with room for max */
 	struct http_want *want;
 	size_t nwant;
-
 };
 
 struct http_request {

@@ -25,7 +25,7 @@
 #define APPLY_EPOCHS (EPOCHS_AHEAD + APPLY_FLUSHES + 1)
 /* Payload waiting or under way: enough to keep the workers busy; more would
  * only leave the caches. */
-#define APPLY_BYTES(threads) min64(MIB(32), MIB(2) * (threads))
+#define APPLY_BYTES(threads) min64(max64(MIB(32), MIB(1) * (threads)), MIB(2) * (threads))
 
 struct apply_job {
 	struct apply_job *next;
@@ -115,6 +115,7 @@ struct apply_worker {
 	uint8_t *plain;			/* chunk size bytes */
 	struct id leaf[LEAVES_MAX];
 	uint8_t *again;			/* with a->ids: a leaf that is read back */
+	uint8_t *whole;			/* and a chunk, of a target that cannot be */
 };
 int apply_worker_init(struct apply_worker *w, const struct apply *a, struct err *e);
 void apply_worker_free(struct apply_worker *w);

@@ -304,7 +304,9 @@ static int slots_new(struct emit *m, struct err *e)
 {
 	uint32_t chunk = m->hello.chunk_size;
 
-	m->nslots = min64(2 * (uint64_t)m->threads + 2, SLOTS_MAX);
+	/* A far source wants many: each thread has one then, and a slow one does
+	 * not stop the others at once. */
+	m->nslots = min64(2 * (uint64_t)m->threads + 2, max64(SLOTS_MAX, m->threads + m->threads / 2));
 	/* Small chunks: enough of them to keep everyone busy. */
 	m->nslots *= max64(1, SPLICE_MIN / chunk);
 	m->slot = x_array(m->nslots, sizeof(*m->slot));

@@ -24,6 +24,7 @@ struct ebs_reader {
 		struct ebs_page page;
 		int64_t got, used;	/* monotonic, 0: empty */
 	} slot[PAGES];
+	bool ahead;			/* somebody gets a page that will be needed */
 };
 
 struct ebs_reader *ebs_reader_new(struct ebs_api *a, const char *snapshot, struct err *e)
@@ -94,24 +95,71 @@ int ebs_reader_known(struct ebs_reader *r, uint64_t from, struct ebs_page *out)
 	return p != NULL;
 }
 
+/* Takes the page over, in the place of the one longest not used.  Locked. */
+static const struct ebs_page *page_keep(struct ebs_reader *r, const struct ebs_page *p, int64_t now)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < PAGES; i++)
+		if (r->slot[i].used < r->slot[oldest].used)
+			oldest = i;
+	ebs_page_free(&r->slot[oldest].page);
+	r->slot[oldest].page = *p;
+	r->slot[oldest].got = r->slot[oldest].used = now;
+	return &r->slot[oldest].page;
+}
+
 /* The same, got if need be. */
 static const struct ebs_page *page_of(struct ebs_reader *r, uint64_t index, struct err *e)
 {
 	int64_t now = time_mono();
 	const struct ebs_page *known = page_known(r, index, now);
-	size_t oldest = 0;
+	struct ebs_page page;
 
 	if (known)
 		return known;
-	for (size_t i = 0; i < PAGES; i++)
-		if (r->slot[i].used < r->slot[oldest].used)
-			oldest = i;
-	ebs_page_free(&r->slot[oldest].page);
-	r->slot[oldest].got = r->slot[oldest].used = 0;
-	if (ebs_list(r->api, r->snapshot, NULL, index, PAGE_BLOCKS, &r->slot[oldest].page, e) < 0)
+	if (ebs_list(r->api, r->snapshot, NULL, index, PAGE_BLOCKS, &page, e) < 0)
 		return NULL;
-	r->slot[oldest].got = r->slot[oldest].used = now;
-	return &r->slot[oldest].page;
+	return page_keep(r, &page, now);
+}
+
+/* Where the next page begins, if `index' is behind the middle of one and nobody
+ * has or gets the next, which is the caller's to get then; else UINT64_MAX. */
+static uint64_t ahead_of(struct ebs_reader *r, uint64_t index)
+{
+	int64_t now = time_mono();
+	uint64_t at = UINT64_MAX;
+	const struct ebs_page *p;
+
+	pthread_mutex_lock(&r->lock);
+	p = r->ahead ? NULL : page_known(r, index, now);
+	if (p && p->to != UINT64_MAX && index >= p->block[p->n / 2].index && !page_known(r, p->to, now)) {
+		at = p->to;
+		r->ahead = true;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return at;
+}
+
+/* All would wait for a page that nobody has asked for before its first block is
+ * wanted.  What fails here is asked for again, then. */
+static void page_ahead(struct ebs_reader *r, uint64_t index)
+{
+	uint64_t at = ahead_of(r, index);
+	struct ebs_page page;
+	struct err e = { 0 };
+	int rc;
+
+	if (at == UINT64_MAX)
+		return;
+	rc = ebs_list(r->api, r->snapshot, NULL, at, PAGE_BLOCKS, &page, &e);
+	pthread_mutex_lock(&r->lock);
+	r->ahead = false;
+	if (rc == 0 && !page_known(r, at, time_mono()))
+		page_keep(r, &page, time_mono());
+	else
+		ebs_page_free(&page);
+	pthread_mutex_unlock(&r->lock);
 }
 
 /* A copy of the block's token, "" without a request when it is not there. */
@@ -173,6 +221,7 @@ static int check_block(const struct ebs_reader *r, uint64_t index, const struct 
 	return 0;
 }
 
+/* Straight to p, whose content counts only once it was checked. */
 static int get_once(struct ebs_reader *r, uint64_t index, const char *token, void *p, struct err *e)
 {
 	char *path = x_printf("/snapshots/%s/blocks/%llu", r->snapshot, (unsigned long long)index);
@@ -180,15 +229,12 @@ static int get_once(struct ebs_reader *r, uint64_t index, const char *token, voi
 		{ "x-amz-checksum", "" } };
 	struct http_pair query = { "blockToken", token };
 	struct ebs_call c = { .method = "GET", .path = path, .query = &query, .nquery = 1 };
-	struct http_reply reply = { .max = r->block_size + (64u << 10), .want = want, .nwant = LEN(want) };
+	struct http_reply reply = { .body.p = p, .max = r->block_size, .fixed = true, .want = want, .nwant = LEN(want) };
 	int rc;
 
-	buf_room(&reply.body, r->block_size);
 	rc = ebs_call(r->api, &c, &reply, e);
 	if (rc == 0)
 		rc = check_block(r, index, &reply, e);
-	if (rc == 0)
-		memcpy(p, reply.body.p, r->block_size);
 	http_reply_free(&reply);
 	free(path);
 	return rc;
@@ -212,5 +258,7 @@ int ebs_reader_get(struct ebs_reader *r, uint64_t index, void *p, bool *has, str
 	if (rc < 0 && e->code == DM_BAD)
 		e->code = DM_ENV;	/* the way here is bad, not our input */
 	free(token);
+	if (rc == 0)
+		page_ahead(r, index);
 	return rc;
 }
