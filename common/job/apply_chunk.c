@@ -15,7 +15,9 @@ int apply_worker_init(struct apply_worker *w, const struct apply *a, struct err 
 	w->plain = x_pages(a->hello.chunk_size, e);
 	if (w->plain && a->ids)
 		w->again = x_pages(leaf_size(a->hello.chunk_size), e);
-	return w->plain && (w->again || !a->ids) ? 0 : -1;
+	if (w->again)
+		w->whole = x_pages(a->hello.chunk_size, e);
+	return w->plain && (w->whole || !a->ids) ? 0 : -1;
 }
 
 void apply_worker_free(struct apply_worker *w)
@@ -23,6 +25,7 @@ void apply_worker_free(struct apply_worker *w)
 	codec_free(w->codec);
 	free(w->plain);
 	free(w->again);
+	free(w->whole);
 }
 
 static const char *disk_name(const struct apply *a, const struct apply_job *j)
@@ -83,6 +86,7 @@ static int put_chunk(struct apply *a, struct apply_worker *w, struct apply_job *
 		.plain_len = j->c.plain, .codec = j->c.codec,
 		.stored = j->c.data, .stored_len = j->c.stored,
 		.id = en->flags & EF_ID ? &en->id : NULL,
+		.whole = a->ids && !volume_readable(d->vol) ? w->whole : NULL,
 	};
 	v->plain = decode(a, w, j, e);
 	if (!v->plain)

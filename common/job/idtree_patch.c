@@ -96,6 +96,8 @@ static int patch_leaves(struct patching *p, const struct volume_chunk *c, bool k
 			id_leaf(p->t->h->algo, all, len, &p->leaf[i]);
 		else if (known && !touched(c, at, len))
 			continue;
+		else if (c->whole_leaves & 1u << i)
+			id_leaf(p->t->h->algo, c->whole + at, len, &p->leaf[i]);
 		else if (!volume_readable(p->v))
 			return 0;
 		else if (read_leaf(p, i, e))

@@ -74,6 +74,8 @@ static int put_pieces(struct ebs_target *t, const struct volume_chunk *c, uint64
 	if (!c->rest_zero && t->parent && ebs_reader_get(t->parent, index, p, &has, e) < 0)
 		return -1;
 	patch(c, off, t->block_size, p);
+	if (c->whole)
+		memcpy(c->whole + (off - c->off), p, min64(t->block_size, c->off + c->len - off));
 	return !t->parent && bytes_zero(p, t->block_size) ? 0 : put_block(t, index, p, e);
 }
 
@@ -107,6 +109,20 @@ static int put_one(void *arg, uint64_t index, struct err *e)
 	return rc;
 }
 
+/* The leaves of the blocks that were patched. */
+static uint32_t leaves_known(const struct ebs_target *t, const struct volume_chunk *c)
+{
+	uint32_t step = leaf_size(t->chunk_size), known = 0;
+
+	for (unsigned i = 0; i < leaf_count(t->chunk_size, c->len); i++) {
+		uint64_t off = c->off + i * step;
+
+		if (c->rest_zero || patch(c, off - off % t->block_size, t->block_size, NULL))
+			known |= 1u << i;
+	}
+	return known;
+}
+
 int ebs_target_put(struct volume *v, struct volume_chunk *c)
 {
 	struct ebs_target *t = v->priv;
@@ -118,6 +134,8 @@ int ebs_target_put(struct volume *v, struct volume_chunk *c)
 		rc = journal_chunk(t->journal, c->off / t->chunk_size, &e);
 	if (rc == 0)
 		c->added = c->plain_len;
+	if (rc == 0 && c->whole && c->nfrags)
+		c->whole_leaves = leaves_known(t, c);
 	return rc < 0 ? ebs_failed(v, &e) : 0;
 }
 

@@ -307,6 +307,7 @@ int volume_put(struct volume *v, struct volume_chunk *c)
 		return volume_fail(v, EINVAL, "chunk at %llu: its parts and its bytes disagree",
 		    (unsigned long long)c->off);
 	c->added = 0;
+	c->whole_leaves = 0;
 	c->dedup = false;
 	if (v->drv->put)
 		return v->drv->put(v, c);

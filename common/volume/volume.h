@@ -90,6 +90,9 @@ struct volume_chunk {
 	const struct id *id;		/* claimed id of the whole chunk, or NULL */
 	const struct id *leaf;		/* leaf ids, verified against plain, or NULL;
 					 * only when nfrags is 0 */
+	uint8_t *whole;			/* room for the chunk, or NULL: asks a target that
+					 * puts fragments and cannot be read what became */
+	uint32_t whole_leaves;		/* out: bit i, leaf i is in `whole' */
 	uint64_t added;			/* out: bytes the target grew by */
 	bool dedup;			/* out: the target had the content */
 };

@@ -33,7 +33,7 @@ def host: either(any_text; record({ssh: any_text, options: list(any_text)}; ["ss
 def script: either(any_text;
 	record({command: any_text, test: flag, timeout: duration}; ["command"]));
 def timeouts: record(
-	(["quota", "create", "network", "start", "wait", "validate", "move", "stop", "destroy"] |
+	(["quota", "create", "network", "start", "wait", "validate", "move", "stop", "points", "destroy"] |
 		map({(.): duration}) | add); []);
 def port: count(1; 65535);
 def validation: record({
@@ -233,11 +233,8 @@ def plan_sense:
 				"\($q).tracker: \"bitmap\" needs a source of kind \"qemu\", \"libvirt\" or \"ebs\""),
 			(select(.tracker == "reflink" and $kind != "file") |
 				"\($q).tracker: \"reflink\" is for files; a guest's disks have \"bitmap\""),
-			(select(.target // "" | startswith("ebs:")) |
-				(select(.tracker == "scan" or (.tracker != "full" and .fallback == "scan")) |
-					"\($q).\(if .tracker == "scan" then "tracker" else "fallback" end): \"scan\" compares with ids, and not all of them are known when the target is \(.target); give the disk state or points, or write \"full\""),
-				(select(.target | test("^ebs:(new)?([?]|$)") | not) |
-					"\($q).target: must be \"ebs:new\" with parameters or none: the snapshot to go on from is known from the catalog")),
+			(select(.target // "" | startswith("ebs:") and (test("^ebs:(new)?([?]|$)") | not)) |
+				"\($q).target: must be \"ebs:new\" with parameters or none: the snapshot to go on from is known from the catalog"),
 			(select($kind == "ebs" and (.volume | test("^(vol-[0-9a-z]+|(/dev/)?[A-Za-z0-9]+)$") | not)) |
 				"\($q).volume: must be a volume or a device of the instance, \"vol-...\" or \"/dev/sdf\", not \(.volume | tojson)"),
 			(select(.tracker == "state" and (has("state") | not)) |
