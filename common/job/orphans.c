@@ -61,15 +61,17 @@ static int none_lost(struct site *s, struct checkpoint *const *v, size_t n, bool
 {
 	struct pruned p;
 	uint64_t next = 1;
-	size_t k = 0;
 
 	if (pruned_read(s, v[0]->workload, &p, e) < 0)
 		return -1;
 	for (size_t i = 0; *yes && i < n; next = v[i++]->seq + 1)
 		for (; *yes && next < v[i]->seq; next++) {
-			while (k < p.n && p.v[k].seq < next)
-				k++;
-			*yes = k < p.n && p.v[k].seq == next && !p.v[k].gone;
+			const struct pruned_line *l = pruned_find(&p, next);
+			const struct pruned_range *r = pruned_range(&p, next);
+
+			*yes = l ? !l->gone : r != NULL;
+			if (!l && r)
+				next = r->last;
 		}
 	pruned_free(&p);
 	return 0;

@@ -155,6 +155,16 @@ root_of() {
 	[[ $output == *"2 files that became no checkpoint removed"* ]]
 	[ "$(cd x/disks && echo d.*.raw d.*.dm)" = "d.000001.raw d.000004.raw d.000001.raw.dm d.000004.raw.dm" ]
 	same a.raw x/disks/d.000004.raw
+	# also when checkpoints were dropped before
+	poke a.raw 2200000 4096
+	preload_fault dm-checkpoint:linkat:1:KILL
+	CODE=137 scan "$T/x/disks"
+	no_fault
+	scan "$T/x/disks"
+	exits 0 dm-checkpoint prune --keep-last 1 site
+	[[ $output == *"2 checkpoints dropped, 1 kept"*"1 files that became no checkpoint removed"* ]]
+	[ "$(cd x/disks && echo d.*)" = "d.000006.raw d.000006.raw.dm" ]
+	same a.raw x/disks/d.000006.raw
 	exits 0 dm-checkpoint verify site
 }
 
