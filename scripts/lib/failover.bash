@@ -267,9 +267,15 @@ abandon() {
 
 # machine_up WORKLOAD: from created to validated; the last event says how far.
 machine_up() {
-	local w=$1 verb check bad=0 rc=0
+	local w=$1 verb check bad=0 rc=0 was
+	was=$(kept "$w")
 	for verb in create network start wait; do
 		provider "$w" "$verb" && continue || rc=$?
+		# What it wrote since an earlier attempt had it up is nowhere else.
+		if [ "$was" = machine ]; then
+			note "$w" up end '"state":"unproven"'
+			return "$rc"
+		fi
 		if ! abandon "$w"; then
 			warn "$w: its machine could not be removed: $me --clean does that when the provider answers again"
 		fi

@@ -243,6 +243,27 @@ nothing_left() {
 	says "$w"' | [.steps[] | select(.step == "rebuild")] | length == 2'	# it had been started
 }
 
+@test "a machine that is up is not touched when the run goes on and its platform fails" {
+	fault w.network fail
+	failed_over 1
+	fault w.network
+	poke images/runs/*/v/root.raw 0 4096	# its guest works on
+	cp images/runs/*/v/root.raw wrote.raw
+	for verb in create wait; do
+		: >calls
+		fault "v.$verb" fail
+		failed_over 1
+		fault "v.$verb"
+		[ -z "$(grep -E 'v (stop|destroy)' calls)" ]
+		says '.result == "partial"'
+		says '.workloads[] | select(.name == "v") | .state == "unproven"'
+		says "$w"' | .state == "up"'
+	done
+	failed_over 0
+	says '[.workloads[].state] == ["up", "up"]'
+	same wrote.raw images/runs/*/v/root.raw
+}
+
 @test "a provider that is not there" {
 	plan '.defaults.recovery.provider = "none-such"'
 	failed_over 4
