@@ -311,11 +311,14 @@ run_begin() {
 
 # enough: is there room for all of it?  Providers are asked for theirs.
 enough() {
-	local need have name names rc=0
+	local need have name names up rc=0
 	note '' quota begin
 	need=$(jq_dm --slurpfile p "$plan" --arg dir "$dir/" 'include "failover";
 		[.[] | select(.instant | not) | .machine.disks[] | select(.image | startswith($dir)) | .size] | add // 0' "$schedule")
+	# What an earlier attempt made takes no more room.
 	have=$(df --output=avail -B1 "$root" | tail -n 1)
+	have=$((have + $(jq -r '.[] | select(.instant | not) | .machine.disks[].image | select(startswith($dir))' --arg dir "$dir/" "$schedule" |
+		xargs -rd '\n' stat -c '%b %B' -- 2>/dev/null | awk '{ s += $1 * $2 } END { printf "%.0f", s }')))
 	error=$(jq_dm -r --slurpfile p "$plan" --argjson need "$need" --argjson have "$have" --arg root "$root" 'include "failover";
 		def gib: . / 1073741824 * 100 | ceil / 100 | "\(.) GiB";
 		($p[0].failover.limits // {}) as $l | ([.[].machine.memory] | add) as $memory |
@@ -326,9 +329,11 @@ enough() {
 			"\($root): not enough space for the guests: their disks need \($need | gib), \($have | gib) is free"
 		else "" end' "$schedule")
 	if [ -z "$error" ]; then
-		mapfile -t names < <(jq -r '[.[].provider] | unique[]' "$schedule")
+		up=$(run_evidence "$dir" | jq -c '[.workloads[] | select(.state == "up" or .state == "unproven").name]')
+		[ -n "$up" ] || up='[]'
+		mapfile -t names < <(jq -r --argjson up "$up" '[.[] | select(IN(.name; $up[]) | not) | .provider] | unique[]' "$schedule")
 		for name in "${names[@]}"; do
-			quota "$name" || { rc=$?; break; }
+			quota "$name" "$up" || { rc=$?; break; }
 		done
 	else
 		rc=1
@@ -338,13 +343,14 @@ enough() {
 	return "$rc"
 }
 
-# quota PROVIDER: sets $error when it says no.
+# quota PROVIDER UP: for its machines but those that are up; sets $error when it
+# says no.
 quota() {
 	local path rc=0 limit
 	path=$(provider_path "$1") || { error="provider \"$1\" is not on PATH as dm-provider-$1"; return 4; }
 	limit=$(jq --arg p "$1" '[.[] | select(.provider == $p) | .limits.quota] | max' "$schedule")
-	jq -c --arg p "$1" --argjson limit "$limit" '{format: 1, timeout: $limit, machines: [.[] | select(.provider == $p) | .machine]}' \
-	    "$schedule" >"$tmp/quota.request"
+	jq -c --arg p "$1" --argjson up "$2" --argjson limit "$limit" '{format: 1, timeout: $limit,
+		machines: [.[] | select(.provider == $p and (IN(.name; $up[]) | not)) | .machine]}' "$schedule" >"$tmp/quota.request"
 	pace
 	limited "$((limit + 2))" "$path" quota <"$tmp/quota.request" >"$tmp/quota.reply" 2>"$tmp/quota.err" || {
 		rc=$?

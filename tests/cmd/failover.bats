@@ -484,6 +484,16 @@ nothing_left() {
 	[[ $err == *"cannot be rebuilt"* ]]
 }
 
+@test "what an earlier attempt made takes no more room" {
+	small_fs images 9M
+	fault w.start fail
+	failed_over 1
+	fault w.start
+	[ "$(df --output=avail -B1 images | tail -n 1)" -lt 6291456 ]
+	failed_over 0
+	[ "$(jq -c '[.machines[].name]' asked)" = '["w"]' ]
+}
+
 @test "not more disks are rebuilt at a time than allowed" {
 	mkdir bin
 	cat >bin/dm-restore <<-END

@@ -19,6 +19,7 @@ provider_make() {
 		request=$(cat)
 		name=$(jq -r '.machine.name // "all"' <<<"$request")
 		echo "$name $1" >>$T/calls
+		[ "$1" != quota ] || echo "$request" >$T/asked
 		fault=$(cat "$T/fault/$name.$1" 2>/dev/null || cat "$T/fault/$1" 2>/dev/null)
 		perform() {
 			if [ -x $T/real ]; then $T/real "$1" <<<"$request"; return; fi
