@@ -341,6 +341,20 @@ nothing_left() {
 	failed_over 0
 }
 
+@test "who asks for the status is in nobody's way" {
+	mkdir bin
+	cat >bin/jq <<-END
+		#!/bin/sh
+		[ ! -e $T/images/lock ] || flock -n $T/images/lock true || touch $T/taken
+		exec $(command -v jq) "\$@"
+	END
+	chmod +x bin/jq
+	failed_over 0
+	PATH=$T/bin:$PATH exits 0 dm-failover --status plan.json
+	[[ $output == *completed* ]]
+	[ ! -e taken ]
+}
+
 @test "interrupted by a signal: it can be run again, or cleaned" {
 	fault w.start late
 	background "exec dm-failover plan.json"
