@@ -563,9 +563,11 @@ evidence_verify() {
 
 # machines_end DIR: remove the machines of a run; 4 when one is still there.
 machines_end() {
-	local w bad=0 was_dir=$dir was=$schedule
+	local w names bad=0 was_dir=$dir was=$schedule
+	names=$(jq -r '.[].name' "$1/schedule.json") && [ -n "$names" ] ||
+		{ warn "$1/schedule.json: does not say which machines there are"; return 4; }
 	dir=$1 schedule=$1/schedule.json
-	for w in $(jq -r '.[].name' "$schedule"); do
+	for w in $names; do
 		[ -e "$dir/$w/machine" ] || continue
 		abandon "$w" '{"purge": true}' || bad=4
 	done
@@ -596,8 +598,9 @@ clean_runs() {
 	run='' dir='' schedule=''
 	while IFS= read -r d; do
 		[ -z "$only_run" ] || [ "${d##*/}" = "$only_run" ] || continue
+		# Of one whose record cannot be read, machines may be in use.
 		read -r what lives < <(run_evidence "$d" |
-			jq -r '"\(.what) \(any(.workloads[]; .state == "up" or .state == "unproven"))"')
+			jq -r '"\(.what) \(any(.workloads[]; .state == "up" or .state == "unproven"))"') || what=unknown lives=true
 		if [ "$what" != test ] && [ "$lives" = true ] && [ "$force" = no ]; then
 			[ -z "$only_run" ] || die 1 "run $only_run: its machines are in use; --force removes them and their disks"
 			continue

@@ -355,6 +355,26 @@ nothing_left() {
 	[ ! -e taken ]
 }
 
+@test "a run whose record cannot be read keeps its machines and disks" {
+	failed_over 0
+	run=$(ls images/runs)
+	cp "images/runs/$run/events.jsonl" events
+	: >"images/runs/$run/events.jsonl"
+	exits 0 dm-failover --clean plan.json
+	[ "$(ls platform | wc -l)" -eq 2 ]
+	exits 1 dm-failover plan.json
+	[[ $err == *"run $run: its record cannot be read"*"--clean --force --run $run"* ]]
+	[ "$(ls images/runs)" = "$run" ]
+	cp events "images/runs/$run/events.jsonl"
+	mv "images/runs/$run/schedule.json" schedule
+	exits 4 dm-failover --clean --force plan.json
+	[[ $err == *"does not say which machines there are"* ]]
+	[ -e "images/runs/$run/w/root.raw" ]
+	mv schedule "images/runs/$run/schedule.json"
+	exits 0 dm-failover --clean --force plan.json
+	nothing_left
+}
+
 @test "interrupted by a signal: it can be run again, or cleaned" {
 	fault w.start late
 	background "exec dm-failover plan.json"
