@@ -16,15 +16,16 @@ durable() {
 # note WORKLOAD STEP EVENT [MEMBERS]: one line of the run's events; an end is
 # durable.  Names need no quoting in JSON, MEMBERS are some.
 note() {
-	local fd w=null
+	local fd w=null rc=0
 	[ -z "$1" ] || w=\"$1\"
 	{
 		flock "$fd"
 		printf '{"t":%s,"workload":%s,"step":"%s","event":"%s"%s}\n' \
 		    "$EPOCHREALTIME" "$w" "$2" "$3" "${4:+,$4}" >>"$dir/events.jsonl"
-	} {fd}>>"$dir/events.lock"
+	} {fd}>>"$dir/events.lock" || rc=4
 	exec {fd}>&-
-	[ "$3" = begin ] || sync -d "$dir/events.jsonl"
+	[ "$3" = begin ] || sync -d "$dir/events.jsonl" || rc=4
+	return "$rc"
 }
 
 # outcome_of RC ERROR: the members of an end.
@@ -472,8 +473,12 @@ run_end() {
 	fi
 	note '' run finish "\"result\":\"$result\",\"code\":$code"
 	evidence_write || code=4
+	[ "$gone" = no ] || [ -e "$evidence/$run.json" ] || {
+		gone=no
+		warn "$dir: is kept, as there is no other record of the test"
+	}
 	if [ "$json" = no ] && { [ -t 1 ] || [ "$result" != completed ] || [ "$keep" = yes ]; }; then
-		jq_dm -r 'include "failover"; summary' "$evidence/$run.json"
+		run_evidence "$dir" | jq_dm -r 'include "failover"; summary'
 	fi
 	if [ "$test" = false ] && [ "$stay" = no ]; then
 		move_machines || [ "$code" -ge 1 ] || code=1
@@ -500,7 +505,7 @@ interrupted() {
 		if [ "$test" = true ]; then
 			note '' run finish '"result":"interrupted","code":4'
 			evidence_write
-			if machines_end "$dir"; then rm -rf -- "$dir"; fi
+			if machines_end "$dir" && [ -e "$evidence/$run.json" ]; then rm -rf -- "$dir"; fi
 		else
 			evidence_write
 			[ "${moving-no}" = no ] || {
@@ -536,8 +541,8 @@ end_children() {
 
 # evidence_write: the record of this run, durable, signed when there is a key.
 evidence_write() {
-	mkdir -p "$evidence" || return 4
-	run_evidence "$dir" | jq . >"$tmp/evidence.json" || return 4
+	mkdir -p "$evidence" 2>/dev/null || { warn "$evidence: cannot be made"; return 4; }
+	run_evidence "$dir" | jq -e . >"$tmp/evidence.json" || { warn "$dir: its events cannot be read"; return 4; }
 	durable "$tmp/evidence.json" "$evidence/$run.json" || { warn "$evidence/$run.json: cannot be written"; return 4; }
 	[ -n "$sign_key" ] || return 0
 	if ! minisign -S -s "$sign_key" -m "$evidence/$run.json" -x "$tmp/evidence.minisig" \

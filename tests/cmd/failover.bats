@@ -528,6 +528,30 @@ nothing_left() {
 	[ "$(jq -c '[.machines[].name]' asked)" = '["w"]' ]
 }
 
+@test "nothing is done that cannot be noted" {
+	failed_over 0
+	pages=$(($(stat -c '(%s + 4095) / 4096 +' images/runs/*/{schedule,plan}.json) 0))
+	exits 0 dm-failover --clean --force plan.json
+	small_fs images $((pages * 4))k
+	: >calls
+	exits 4 dm-failover plan.json
+	[[ $err == *"its events cannot be written" ]]
+	[ ! -s calls ]
+	[ -z "$(ls images/runs)" ]
+}
+
+@test "a test whose evidence cannot be written keeps its record" {
+	: >images/evidence
+	exits 4 dm-failover --test plan.json
+	[[ $err == *"images/evidence: cannot be made"*"is kept"* ]]
+	[ -z "$(ls platform)" ]
+	rm images/evidence
+	exits 0 dm-failover --status plan.json
+	[[ $output == *"test  completed"*"w  checkpoint 1  up"* ]]
+	exits 0 dm-failover --clean plan.json
+	[ -z "$(ls images/runs)" ]
+}
+
 @test "not more disks are rebuilt at a time than allowed" {
 	mkdir bin
 	cat >bin/dm-restore <<-END
