@@ -8,13 +8,16 @@
 # base; then the recovered machine's does; then the difference is written home,
 # where the base is proved by reading.
 
+# What takes long is waited for, so that a signal is not.
+
 # replicated WORKLOAD STEP PLAN: one iteration; sets $seq to the checkpoint.
 replicated() {
 	local w=$1 site before rc=0 error=''
 	site=$(of "$w" .site)
 	note "$w" "$2" begin
 	before=$(dm-checkpoint show --json "$site" "$w" 2>/dev/null | jq .seq)
-	dm-replicate --now --workload "$w" "$3" >"$tmp/$w.out" 2>"$tmp/$w.err" </dev/null {lock}>&- || rc=$?
+	dm-replicate --now --workload "$w" "$3" >"$tmp/$w.out" 2>"$tmp/$w.err" </dev/null {lock}>&- &
+	wait "$!" || rc=$?
 	seq=$(dm-checkpoint show --json "$site" "$w" 2>/dev/null | jq .seq)
 	if [ "$rc" -ne 0 ]; then
 		error=$(grep -v ': failed with code' "$tmp/$w.err" >"$tmp/$w.why"; why "$rc" 0 "$tmp/$w.why")
@@ -93,8 +96,8 @@ capture() {
 	else
 		rc=4 error="an iteration of this workload is running: stop its replication first"
 	fi
-	exec {lock_w}>&-
 	seq=$(dm-checkpoint show --json "$site" "$w" | jq .seq)
+	exec {lock_w}>&-
 	note "$w" capture end "$(outcome_of "$rc" "$error"),\"reply\":$(jq -c --argjson seq "${seq:-null}" '{seq: $seq, by: .tracker}' <<<"$facts")"
 	[ "$rc" -eq 0 ] || warn "$w: capture: $error"
 	return "$rc"
@@ -104,7 +107,8 @@ capture() {
 captured_run() {
 	local text rc=0
 	text=$(jq_dm -r 'include "pipeline"; pipeline' <<<"$2") && [ -n "$text" ] || return 4
-	bash -c "$text" >"$tmp/$1.out" 2>"$tmp/$1.err" </dev/null {lock}>&- || rc=$?
+	bash -c "$text" >"$tmp/$1.out" 2>"$tmp/$1.err" </dev/null {lock}>&- &
+	wait "$!" || rc=$?
 	[ "$rc" -le 4 ] || rc=4
 	return "$rc"
 }
@@ -114,6 +118,7 @@ captured_run() {
 overlays_served() {
 	local name volume since
 	local -a bitmap
+	overlays_ended "$1"
 	while IFS=$'\t' read -r name volume since; do
 		bitmap=()
 		[ -z "$since" ] || bitmap=("--bitmap=$since")
@@ -122,14 +127,6 @@ overlays_served() {
 			{ warn "$1: $name cannot be read: $(why 1 0 "$tmp/$1.err")"; return 4; }
 	done < <(of "$1" '.machine.disks[] | select(.format != "raw") | "\(.name)\t\(.volume)\t\($ARGS.named.facts.since[.name] // "")"' \
 	    --argjson facts "$2")
-}
-overlays_ended() {
-	local f
-	for f in "$dir/$1"/*.nbd.pid; do
-		[ -e "$f" ] || continue
-		kill "$(cat "$f")" 2>/dev/null
-		rm -f "$f" "${f%.pid}"
-	done
 }
 
 # return_text WORKLOAD BASE SEQ: the pipeline that writes the difference home.
@@ -153,7 +150,8 @@ bring_home() {
 	[ "$rc" -eq 0 ] || return "$rc"
 	text=$(return_text "$w" "$base" "$seq") && [ -n "$text" ] || return 4
 	note "$w" return begin
-	bash -c "$text" >"$tmp/$w.out" 2>"$tmp/$w.err" </dev/null {lock}>&- || rc=$?
+	bash -c "$text" >"$tmp/$w.out" 2>"$tmp/$w.err" </dev/null {lock}>&- &
+	wait "$!" || rc=$?
 	[ "$rc" -eq 0 ] || error=$(why "$rc" 0 "$tmp/$w.err")
 	[ "$rc" -le 4 ] || rc=4
 	note "$w" return end "$(outcome_of "$rc" "$error"),\"reply\":{\"base\":$base,\"seq\":$seq}"

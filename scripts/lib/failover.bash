@@ -251,8 +251,23 @@ overlays() {
 	done < <(of "$1" '.machine.disks[] | "\(.name)\t\(.image)\t\(.volume)\t\(.size)"')
 }
 
+# overlays_ended WORKLOAD: what failback reads its disks through, or one that was
+# killed did; a process id could be another's by now.
+overlays_ended() {
+	local f pid
+	for f in "$dir/$1"/*.nbd.pid; do
+		[ -e "$f" ] || continue
+		pid=$(cat "$f")
+		! grep -qzxF -e "--pid-file=$f" "/proc/$pid/cmdline" 2>/dev/null || {
+			kill "$pid" && timeout 10 tail -f /dev/null --pid="$pid"
+		}
+		rm -f "$f" "${f%.pid}"
+	done
+}
+
 # serve_end WORKLOAD: nobody serves its disks any more.
 serve_end() {
+	overlays_ended "$1"
 	if [ -e "$dir/$1/serve.pid" ]; then dm-serve --stop "$dir/$1/serve.pid" 2>/dev/null; fi
 	rm -f "$dir/$1/served.json"
 	[ ! -e "$dir/$1/serve.pid" ]
@@ -497,6 +512,7 @@ result() {
 
 # interrupted: by a signal.  Ends our children, not the machines of a failover.
 interrupted() {
+	local w
 	trap '' TERM INT HUP
 	end_children $$
 	if [ -n "${schedule-}" ] && [ -e "${dir-}/events.jsonl" ]; then
@@ -508,6 +524,9 @@ interrupted() {
 			if machines_end "$dir" && [ -e "$evidence/$run.json" ]; then rm -rf -- "$dir"; fi
 		else
 			evidence_write
+			for w in $(jq -r '.[].name' "$schedule"); do
+				overlays_ended "$w"
+			done
 			[ "${moving-no}" = no ] || {
 				warn "interrupted: machines that were not moved stay on served disks; go on with: $me --move $plan"
 				exit 4

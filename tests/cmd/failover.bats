@@ -490,6 +490,34 @@ nothing_left() {
 	nothing_left
 }
 
+@test "failback: one that was ended or killed leaves no reader in the way of the next" {
+	plan 'del(.workloads[1]) | .workloads[0].recovery = {provider: "\($t)/provider", instant: true}'
+	failed_over 1
+	qemu-io -f qcow2 -c 'write -P 7 1M 64k' images/runs/*/w/root.qcow2 >/dev/null
+	mkdir bin
+	cat >bin/dm-write <<-END
+		#!/bin/bash
+		! ls $T/images/runs/*/w/*.nbd.pid >$T/hangs 2>/dev/null || exec sleep 1000
+		exec $DM_BUILD/bin/dm-write "\$@"
+	END
+	chmod +x bin/dm-write
+	for signal in TERM KILL; do
+		rm -f hangs
+		background "PATH=$T/bin:\$PATH; exec dm-failover --failback plan.json"
+		wait_for test -s hangs
+		[ "$signal" = TERM ] || kill_group "$group"
+		[ "$signal" = KILL ] || kill -TERM "$group"
+		rc=0; wait "$group" || rc=$?
+		[ "$rc" -eq 4 ] || [ "$signal" = KILL ]
+		wait_for flock -n images/lock true
+		[ "$(pgrep -fc "^qemu-nbd .*$T/images")" -eq "$([ "$signal" = KILL ] && echo 1 || echo 0)" ]
+	done
+	exits 0 within 60 dm-failover --failback plan.json
+	qemu-img compare -q -f raw -F qcow2 disk.raw images/runs/*/w/root.qcow2
+	exits 0 dm-failover --clean plan.json
+	nothing_left
+}
+
 @test "limits of the plan and of the machine" {
 	plan '.failover.limits = {machines: 1}'
 	failed_over 1
