@@ -663,6 +663,11 @@ nothing_left() {
 }
 
 @test "options that do not go together" {
+	failed_over 0
+	exits 2 dm-failover --clean --force --workload w plan.json
+	one_line '--workload makes no sense with --clean'
+	[ "$(ls platform | wc -l)" -eq 2 ]
+	exits 2 dm-failover --status --workload w plan.json
 	exits 2 dm-failover --keep plan.json
 	exits 2 dm-failover --status --clean plan.json
 	exits 2 dm-failover --status --at 1 plan.json
