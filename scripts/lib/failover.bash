@@ -515,6 +515,7 @@ interrupted() {
 	local w
 	trap '' TERM INT HUP
 	end_children $$
+	[ "$verb" != clean ] || die 4 "interrupted: what is left is cleaned by the next --clean"
 	if [ -n "${schedule-}" ] && [ -e "${dir-}/events.jsonl" ]; then
 		storage='' calls=''
 		gate 4 && calls=$gate && storage=$gate

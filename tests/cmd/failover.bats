@@ -400,6 +400,21 @@ nothing_left() {
 	[ -z "$(ls images/runs)" ]
 }
 
+@test "an interrupted --clean can be called again" {
+	failed_over 0
+	fault w.destroy hang
+	background "exec dm-failover --clean --force plan.json"
+	wait_for grep -q 'w destroy' calls
+	kill -TERM "$group"
+	rc=0; wait "$group" || rc=$?
+	[ "$rc" -eq 4 ]
+	[[ $(cat .bg.err) == *"interrupted: what is left"* ]]
+	[ ! -e images/evidence/.json ]
+	fault w.destroy
+	exits 0 dm-failover --clean --force plan.json
+	nothing_left
+}
+
 @test "killed outright: the next call goes on or cleans" {
 	fault w.start hang
 	plan '.defaults.recovery.timeouts = {start: "2s"}'
