@@ -7,59 +7,7 @@ load ../lib/ssh
 load ../lib/faults
 load ../lib/pipeline
 load ../lib/provider
-
-setup_file() {
-	BATS_TEST_TMPDIR=$BATS_FILE_TMPDIR dm_setup || return 1
-	image_random base.raw 3M
-	site
-	full site w root="$T/base.raw"
-	full site v root="$T/base.raw"
-	export DM_FIRST=$T
-}
-setup() {
-	dm_setup
-	cp -r "$DM_FIRST/site" site
-	cp "$DM_FIRST/base.raw" disk.raw
-	mkfifo acks
-	provider_make
-	mkdir images
-	plan
-}
-# A test that failed leaves no server behind.
-teardown() {
-	rm -rf fault
-	dm-failover --clean --force plan.json >clean.log 2>&1 || :
-	dm_teardown
-}
-
-# plan [FILTER]: workloads w and v, one disk each, changed by FILTER.
-plan() {
-	jq -n --arg t "$T" '{site: "\($t)/site", failover: {directory: "\($t)/images"},
-		defaults: {recovery: {provider: "\($t)/provider"}},
-		workloads: [("w", "v") | {name: ., disks: [{name: "root", volume: "\($t)/disk.raw"}]}]} | '"${1:-.}" >plan.json
-}
-
-# failed_over CODE [OPTION...]: sets $evidence to the record's path.
-failed_over() {
-	local want=$1
-	shift
-	exits "$want" within 100 dm-failover --json "$@" plan.json || return 1
-	# shellcheck disable=SC2012
-	evidence=images/evidence/$(ls -t images/evidence | grep 'json$' | head -n 1)
-}
-
-# says FILTER: true of the record of evidence.
-says() {
-	jq -e "$1" "$evidence" >/dev/null || { jq . "$evidence" >&2; die "not so: $1"; }
-}
-w='.workloads[] | select(.name == "w")'
-
-# nothing_left: no process of this test, no machine, no lock.
-nothing_left() {
-	! pgrep -f "^(timeout|bash|sleep).*$T/" >&2 || die "processes are left" || return 1
-	[ -z "$(ls platform)" ] || die "machines are left: $(ls platform)" || return 1
-	flock -n images/lock true || die "the lock is held"
-}
+load ../lib/failover
 
 @test "disks are the checkpoint, machines run, the record says so" {
 	failed_over 0
@@ -243,27 +191,6 @@ nothing_left() {
 	says "$w"' | [.steps[] | select(.step == "rebuild")] | length == 2'	# it had been started
 }
 
-@test "a machine that is up is not touched when the run goes on and its platform fails" {
-	fault w.network fail
-	failed_over 1
-	fault w.network
-	poke images/runs/*/v/root.raw 0 4096	# its guest works on
-	cp images/runs/*/v/root.raw wrote.raw
-	for verb in create wait; do
-		: >calls
-		fault "v.$verb" fail
-		failed_over 1
-		fault "v.$verb"
-		[ -z "$(grep -E 'v (stop|destroy)' calls)" ]
-		says '.result == "partial"'
-		says '.workloads[] | select(.name == "v") | .state == "unproven"'
-		says "$w"' | .state == "up"'
-	done
-	failed_over 0
-	says '[.workloads[].state] == ["up", "up"]'
-	same wrote.raw images/runs/*/v/root.raw
-}
-
 @test "a provider that is not there" {
 	plan '.defaults.recovery.provider = "none-such"'
 	failed_over 4
@@ -341,40 +268,6 @@ nothing_left() {
 	failed_over 0
 }
 
-@test "who asks for the status is in nobody's way" {
-	mkdir bin
-	cat >bin/jq <<-END
-		#!/bin/sh
-		[ ! -e $T/images/lock ] || flock -n $T/images/lock true || touch $T/taken
-		exec $(command -v jq) "\$@"
-	END
-	chmod +x bin/jq
-	failed_over 0
-	PATH=$T/bin:$PATH exits 0 dm-failover --status plan.json
-	[[ $output == *completed* ]]
-	[ ! -e taken ]
-}
-
-@test "a run whose record cannot be read keeps its machines and disks" {
-	failed_over 0
-	run=$(ls images/runs)
-	cp "images/runs/$run/events.jsonl" events
-	: >"images/runs/$run/events.jsonl"
-	exits 0 dm-failover --clean plan.json
-	[ "$(ls platform | wc -l)" -eq 2 ]
-	exits 1 dm-failover plan.json
-	[[ $err == *"run $run: its record cannot be read"*"--clean --force --run $run"* ]]
-	[ "$(ls images/runs)" = "$run" ]
-	cp events "images/runs/$run/events.jsonl"
-	mv "images/runs/$run/schedule.json" schedule
-	exits 4 dm-failover --clean --force plan.json
-	[[ $err == *"does not say which machines there are"* ]]
-	[ -e "images/runs/$run/w/root.raw" ]
-	mv schedule "images/runs/$run/schedule.json"
-	exits 0 dm-failover --clean --force plan.json
-	nothing_left
-}
-
 @test "interrupted by a signal: it can be run again, or cleaned" {
 	fault w.start late
 	background "exec dm-failover plan.json"
@@ -398,21 +291,6 @@ nothing_left() {
 	[ "$rc" -eq 4 ]
 	nothing_left
 	[ -z "$(ls images/runs)" ]
-}
-
-@test "an interrupted --clean can be called again" {
-	failed_over 0
-	fault w.destroy hang
-	background "exec dm-failover --clean --force plan.json"
-	wait_for grep -q 'w destroy' calls
-	kill -TERM "$group"
-	rc=0; wait "$group" || rc=$?
-	[ "$rc" -eq 4 ]
-	[[ $(cat .bg.err) == *"interrupted: what is left"* ]]
-	[ ! -e images/evidence/.json ]
-	fault w.destroy
-	exits 0 dm-failover --clean --force plan.json
-	nothing_left
 }
 
 @test "killed outright: the next call goes on or cleans" {
@@ -505,34 +383,6 @@ nothing_left() {
 	nothing_left
 }
 
-@test "failback: one that was ended or killed leaves no reader in the way of the next" {
-	plan 'del(.workloads[1]) | .workloads[0].recovery = {provider: "\($t)/provider", instant: true}'
-	failed_over 1
-	qemu-io -f qcow2 -c 'write -P 7 1M 64k' images/runs/*/w/root.qcow2 >/dev/null
-	mkdir bin
-	cat >bin/dm-write <<-END
-		#!/bin/bash
-		! ls $T/images/runs/*/w/*.nbd.pid >$T/hangs 2>/dev/null || exec sleep 1000
-		exec $DM_BUILD/bin/dm-write "\$@"
-	END
-	chmod +x bin/dm-write
-	for signal in TERM KILL; do
-		rm -f hangs
-		background "PATH=$T/bin:\$PATH; exec dm-failover --failback plan.json"
-		wait_for test -s hangs
-		[ "$signal" = TERM ] || kill_group "$group"
-		[ "$signal" = KILL ] || kill -TERM "$group"
-		rc=0; wait "$group" || rc=$?
-		[ "$rc" -eq 4 ] || [ "$signal" = KILL ]
-		wait_for flock -n images/lock true
-		[ "$(pgrep -fc "^qemu-nbd .*$T/images")" -eq "$([ "$signal" = KILL ] && echo 1 || echo 0)" ]
-	done
-	exits 0 within 60 dm-failover --failback plan.json
-	qemu-img compare -q -f raw -F qcow2 disk.raw images/runs/*/w/root.qcow2
-	exits 0 dm-failover --clean plan.json
-	nothing_left
-}
-
 @test "limits of the plan and of the machine" {
 	plan '.failover.limits = {machines: 1}'
 	failed_over 1
@@ -559,40 +409,6 @@ nothing_left() {
 	plan '.failover.thin = true'
 	failed_over 4
 	[[ $err == *"cannot be rebuilt"* ]]
-}
-
-@test "what an earlier attempt made takes no more room" {
-	small_fs images 9M
-	fault w.start fail
-	failed_over 1
-	fault w.start
-	[ "$(df --output=avail -B1 images | tail -n 1)" -lt 6291456 ]
-	failed_over 0
-	[ "$(jq -c '[.machines[].name]' asked)" = '["w"]' ]
-}
-
-@test "nothing is done that cannot be noted" {
-	failed_over 0
-	pages=$(($(stat -c '(%s + 4095) / 4096 +' images/runs/*/{schedule,plan}.json) 0))
-	exits 0 dm-failover --clean --force plan.json
-	small_fs images $((pages * 4))k
-	: >calls
-	exits 4 dm-failover plan.json
-	[[ $err == *"its events cannot be written" ]]
-	[ ! -s calls ]
-	[ -z "$(ls images/runs)" ]
-}
-
-@test "a test whose evidence cannot be written keeps its record" {
-	: >images/evidence
-	exits 4 dm-failover --test plan.json
-	[[ $err == *"images/evidence: cannot be made"*"is kept"* ]]
-	[ -z "$(ls platform)" ]
-	rm images/evidence
-	exits 0 dm-failover --status plan.json
-	[[ $output == *"test  completed"*"w  checkpoint 1  up"* ]]
-	exits 0 dm-failover --clean plan.json
-	[ -z "$(ls images/runs)" ]
 }
 
 @test "not more disks are rebuilt at a time than allowed" {
@@ -678,11 +494,6 @@ nothing_left() {
 }
 
 @test "options that do not go together" {
-	failed_over 0
-	exits 2 dm-failover --clean --force --workload w plan.json
-	one_line '--workload makes no sense with --clean'
-	[ "$(ls platform | wc -l)" -eq 2 ]
-	exits 2 dm-failover --status --workload w plan.json
 	exits 2 dm-failover --keep plan.json
 	exits 2 dm-failover --status --clean plan.json
 	exits 2 dm-failover --status --at 1 plan.json
