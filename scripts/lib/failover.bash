@@ -91,12 +91,12 @@ pace() {
 	sleep "$wait"
 }
 
-# limited SECONDS COMMAND...: in a process group of its own, of which nothing
-# is left when the time is over.  The locks are not handed down: what is
-# started here may outlive us.
+# limited SECONDS IN OUT ERR COMMAND...: in a process group of its own, of which
+# nothing is left when the time is over.  The locks are not handed down: what is
+# started here may outlive us.  The files are its alone, as a signal finds us here.
 limited() {
 	local rc=0 pid
-	timeout -k 2 "$1" "${@:2}" {lock}>&- {storage}>&- {calls}>&- <&0 &
+	timeout -k 2 "$1" "${@:5}" {lock}>&- {storage}>&- {calls}>&- <"$2" >>"$3" 2>>"$4" &
 	pid=$!
 	wait "$pid" || rc=$?
 	case $rc in
@@ -143,7 +143,7 @@ provider() {
 		enter "$calls"
 		pace
 		# A provider keeps its own limit, this one is for those that hang.
-		limited "$((limit + 2))" "$path" "$step" <"$at.request" >"$at.reply" 2>"$at.err" || rc=$?
+		limited "$((limit + 2))" "$at.request" "$at.reply" "$at.err" "$path" "$step" || rc=$?
 		leave "$calls"
 		[ "$rc" -eq 0 ] || error=$(why "$rc" "$((limit + 2))" "$at.err" "$name")
 		[ "$rc" -le 4 ] || rc=4
@@ -176,7 +176,8 @@ script() {
 		return 0
 	fi
 	command=$(jq -r .command <<<"$s") limit=$(jq .timeout <<<"$s")
-	DM_RUN=$run DM_TEST=$test DM_WORKLOAD=$w limited "$limit" sh -c "$command" <"$3" >"$tmp/$w.script" 2>&1 || rc=$?
+	: >"$tmp/$w.script"
+	DM_RUN=$run DM_TEST=$test DM_WORKLOAD=$w limited "$limit" "$3" "$tmp/$w.script" "$tmp/$w.script" sh -c "$command" || rc=$?
 	[ "$rc" -eq 0 ] || error=$(why "$rc" "$limit" "$tmp/$w.script")
 	note "$w" "$2" end "$(outcome_of "$rc" "$error")"
 	[ "$rc" -eq 0 ] || warn "${w:+$w: }script \"$2\": $error"
@@ -368,7 +369,9 @@ quota() {
 	jq -c --arg p "$1" --argjson up "$2" --argjson limit "$limit" '{format: 1, timeout: $limit,
 		machines: [.[] | select(.provider == $p and (IN(.name; $up[]) | not)) | .machine]}' "$schedule" >"$tmp/quota.request"
 	pace
-	limited "$((limit + 2))" "$path" quota <"$tmp/quota.request" >"$tmp/quota.reply" 2>"$tmp/quota.err" || {
+	: >"$tmp/quota.reply"
+	: >"$tmp/quota.err"
+	limited "$((limit + 2))" "$tmp/quota.request" "$tmp/quota.reply" "$tmp/quota.err" "$path" quota || {
 		rc=$?
 		error=$(why "$rc" "$((limit + 2))" "$tmp/quota.err" "$1")
 		error="provider $1: quota: $error"

@@ -32,7 +32,7 @@ load ../lib/failover
 	mkdir bin
 	cat >bin/jq <<-END
 		#!/bin/sh
-		[ ! -e $T/images/lock ] || flock -n $T/images/lock true || touch $T/taken
+		[ ! -e $T/images/lock ] || flock -s -n $T/images/lock true || touch $T/taken
 		exec $(command -v jq) "\$@"
 	END
 	chmod +x bin/jq
