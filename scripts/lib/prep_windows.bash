@@ -238,7 +238,7 @@ windows_put() {
 	config=$root/Windows/System32/config
 	[ -w "$config" ] && [ "$(findmnt -no OPTIONS "$root" | grep -c '^rw')" -eq 1 ] ||
 		{ problem 4 "$where" "it could be mounted read-only alone"; release; return 1; }
-	{
+	(
 		mkdir -p "$root/Windows/System32/drivers" "$root/Windows/INF" &&
 			while IFS= read -r sys; do
 				at=$root/Windows/System32/drivers/$(basename "$sys")
@@ -250,7 +250,7 @@ windows_put() {
 			{ [ -e "$config/SYSTEM.before-dm" ] || cp "$config/SYSTEM" "$config/SYSTEM.before-dm"; } &&
 			cp "$run/SYSTEM.new" "$config/SYSTEM.dm-new" && sync "$config/SYSTEM.dm-new" &&
 			mv -f "$config/SYSTEM.dm-new" "$config/SYSTEM" && sync -f "$config"
-	} 2>"$run/put" || {
+	) 2>"$run/put" || {
 		problem 4 "$where" "writing failed: $(tail -n 1 "$run/put")"
 		rm -f "$config/SYSTEM.dm-new" "$root/Windows/System32/drivers/"*.dm-new
 		release

@@ -180,6 +180,19 @@ driver() {
 	same kept SYSTEM
 }
 
+@test "a volume without room for a driver: said, and the hive stays" {
+	windows w.raw
+	driver drivers
+	head -c 1M /dev/urandom >>drivers/viostor.sys
+	fill() { cat /dev/zero >m/fill 2>/dev/null || sync; }
+	ntfs_do w.raw 17825792 fill
+	prep 4 --inject drivers w.raw
+	one_line "writing failed: " "No space left"
+	ntfs_do w.raw 17825792 cp m/Windows/System32/config/SYSTEM kept
+	same kept SYSTEM
+	found '.ready | not'
+}
+
 @test "what is no driver or no service changes nothing" {
 	windows w.raw
 	before=$(sum w.raw)
