@@ -13,11 +13,16 @@ windows_start() {
 	esac
 }
 
-# ntfs_mount DEVICE OPTIONS: sets $root; names in any case.
+# ntfs_mount DEVICE OPTIONS: sets $root; names in any case.  The process of an
+# earlier mount has the device for a moment after that is gone.
 ntfs_mount() {
+	local end=$((SECONDS + 10))
 	root=$run/ntfs.$RANDOM
 	mkdir "$root" || return 1
-	why=$(lowntfs-3g -o "$2,ignore_case,nodev,nosuid,noexec" "$1" "$root" 2>&1 </dev/null) || return 1
+	until why=$(lowntfs-3g -o "$2,ignore_case,nodev,nosuid,noexec" "$1" "$root" 2>&1 </dev/null); do
+		[[ $why == *busy* && $SECONDS -lt $end ]] || return 1
+		sleep 0.1
+	done
 	mounted=("$root" "${mounted[@]}")
 }
 
