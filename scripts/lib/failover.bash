@@ -95,13 +95,17 @@ pace() {
 # nothing is left when the time is over.  The locks are not handed down: what is
 # started here may outlive us.  The files are its alone, as a signal finds us here.
 limited() {
-	local rc=0 pid
-	timeout -k 2 "$1" "${@:5}" {lock}>&- {storage}>&- {calls}>&- <"$2" >>"$3" 2>>"$4" &
-	pid=$!
-	wait "$pid" || rc=$?
-	case $rc in
-	124 | 137) kill -KILL -- "-$pid" 2>/dev/null ;;
-	esac
+	local rc=0
+	(
+		trap - EXIT
+		timeout -k 2 "$1" "${@:5}" {lock}>&- {storage}>&- {calls}>&- <"$2" >>"$3" 2>>"$4" &
+		wait "$!" || rc=$?
+		case $rc in
+		124 | 137) kill -KILL -- "-$!" ;;
+		esac
+		exit "$rc"
+	) 2>/dev/null &	# the shell tells who was killed
+	wait "$!" || rc=$?
 	return "$rc"
 }
 

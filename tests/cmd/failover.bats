@@ -148,31 +148,6 @@ load ../lib/failover
 	nothing_left
 }
 
-@test "a provider that hangs at quota, validate, stop and destroy" {
-	plan '.defaults.recovery += {validate: [{kind: "agent", timeout: "1s"}],
-		timeouts: {quota: "1s", stop: "1s", destroy: "1s"}} | del(.workloads[1])'
-	fault quota hang
-	failed_over 4
-	says '.result == "failed"'
-	one_line 'quota: did not answer'
-	[ ! -e images/runs/*/w ]
-	fault quota
-	fault validate hang
-	failed_over 1 --test
-	nothing_left
-	fault validate
-	fault stop hang
-	failed_over 0 --test
-	fault stop
-	nothing_left
-	fault destroy hang
-	failed_over 4 --test
-	[[ $err == *"not cleaned up"*--clean* ]]
-	fault destroy
-	exits 0 dm-failover --clean plan.json
-	nothing_left
-}
-
 @test "one that failed is run again, and goes on" {
 	fault w.network fail
 	failed_over 1
@@ -221,13 +196,6 @@ load ../lib/failover
 	[[ $err == *'w: script "pre": no luck'* ]]
 	says "$w"' | .state == "not started"'
 	says '.workloads[] | select(.name == "v").state == "up"'
-}
-
-@test "a script that hangs, and what it started, end" {
-	plan '.failover.post = {command: "bash -c \"while :; do sleep 1000; done\" \($t)/x; true", timeout: "1s"}'
-	failed_over 1
-	says '.steps[] | select(.step == "post") | .error | startswith("did not answer within 1s")'
-	! pgrep -f "$T/x"
 }
 
 @test "a test touches no target, runs no script that is not for tests" {

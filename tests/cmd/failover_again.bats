@@ -62,21 +62,6 @@ load ../lib/failover
 	nothing_left
 }
 
-@test "an interrupted --clean can be called again" {
-	failed_over 0
-	fault w.destroy hang
-	background "exec dm-failover --clean --force plan.json"
-	wait_for grep -q 'w destroy' calls
-	kill -TERM "$group"
-	rc=0; wait "$group" || rc=$?
-	[ "$rc" -eq 4 ]
-	[[ $(cat .bg.err) == *"interrupted: what is left"* ]]
-	[ ! -e images/evidence/.json ]
-	fault w.destroy
-	exits 0 dm-failover --clean --force plan.json
-	nothing_left
-}
-
 @test "--clean and --status are for whole runs" {
 	failed_over 0
 	exits 2 dm-failover --clean --force --workload w plan.json
