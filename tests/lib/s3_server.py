@@ -28,7 +28,7 @@ import urllib.parse
 
 sys.dont_write_bytecode = True
 import aws_server
-from aws_server import Refused, due, escape, lock, options, stats
+from aws_server import Refused, due, escape, faults, lock, options, stats
 
 buckets = {}     # name -> {key: Object}
 options.update(dir=None, page=1000, ignore=False)
