@@ -5,6 +5,7 @@ load ../lib/volumes
 load ../lib/pipeline
 load ../lib/faults
 load ../lib/serve
+load ../lib/s3
 
 setup_file() {
 	BATS_TEST_TMPDIR=$BATS_FILE_TMPDIR dm_setup || return 1
@@ -120,6 +121,41 @@ disk_of_parts() {
 	same "$DM_MADE/a.raw" a2
 	[ "$(jq .seq old.json)" -eq 1 ]
 	[ "$(jq .seq new.json)" -eq 2 ]
+}
+
+@test "a site in a bucket is served: copied, read here and there while the store stumbles, mounted" {
+	need_loop
+	s3_start --page 7
+	s3_site s3
+	cp "$DM_MADE/a1" a.raw
+	cp "$DM_MADE/b1" b.raw
+	full s3 w a.raw b.raw
+	cp "$DM_MADE"/[ab].raw .
+	scan s3 w a.raw b.raw
+	serve s s3 w
+	nbdcopy --requests=32 --connections=4 "$(uri s a)" a
+	nbdcopy "$(uri s b)" b
+	same a.raw a
+	same b.raw b
+	serve old --at 1 --cache 2M s3 w
+	aws_faults error=5 throttle=7 reset=9 short=11 expired=13
+	within 120 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri old a)" "$DM_MADE/a1" random 800 1
+	within 120 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri old b)" "$DM_MADE/b1" random 200 2
+	aws_faults
+
+	# another machine has the bucket only
+	exits 0 dm-checkpoint init --store s3://bucket/site --join there
+	serve w --writable there w
+	qemu-io -f raw -c 'write -P 7 1M 64k' -c 'read -P 7 1M 64k' "$(uri w a)" >out
+	! grep -q 'Pattern verification failed' out
+	nbdcopy "$(uri s a)" again
+	same a.raw again
+	mkdir m
+	serve m --mount m s3 w
+	diff -r "$DM_FILES" m/a/ --exclude 'new-*' --exclude 'log-*' --exclude 'dir-*' --exclude lost+found
+	# what the store refuses is an error, not zeros
+	aws_faults expired=1
+	run -1 within 60 nbdcopy "$(uri w b)" none
 }
 
 @test "what is served is not pruned, and stays readable while all else goes" {
