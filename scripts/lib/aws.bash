@@ -20,7 +20,7 @@ ec2() {
 aws_words() {
 	local line
 	line=$(grep -v '^[[:space:]]*$' "$tmp/aws" | tail -n 1 | tr -d '\000-\037' | cut -c 1-400)
-	sed -E 's/^An error occurred \(([^)]*)\) when calling the ([A-Za-z0-9]+) operation[^:]*: */\2: \1: /' <<<"${line:-the aws command line failed and said nothing}"
+	sed -E 's/^An error occurred \(([^)]*)\) when calling the ([A-Za-z0-9]+) operation( \([^)]*\))?: */\2: \1: /' <<<"${line:-the aws command line failed and said nothing}"
 }
 
 # aws_said NAME...: was one of these the error?

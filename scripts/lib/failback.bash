@@ -35,34 +35,62 @@ home_plan() {
 		(.recovery.disks // []) as $more |
 		with_entries(select(.key | IN("name", "site", "host", "transforms", "streams", "window", "interval",
 			"priority", "limits", "recovery", "disks"))) |
-		(if .host == null then del(.host) else . end) | .disks |= map({name, tracker: "scan", volume: (.name as $n |
-			($more | map(select(.name == $n) | .home // empty) | first) // .volume)})]}' "$plan"
+		(if .host == null then del(.host) else . end) | .disks |= map((.name as $n |
+			$more | map(select(.name == $n) | .home // empty) | first) as $home |
+			{name, tracker: "scan", volume: ($home // .volume)} + if .target then {target} else {} end)]}' "$plan"
+}
+
+# no_home WORKLOAD: why nothing can be written where its disks came from.
+no_home() {
+	jq_dm -r --arg w "$1" 'include "plan"; plan_workloads[] | select(.name == $w and .source.kind == "ebs") |
+		[.recovery.disks // [] | .[] | select(.home) | .name] as $home |
+		[.disks[].name | select(IN($home[]) | not)] | select(length > 0) |
+		"home is volumes of an instance of EC2 (\(join(", "))), and those cannot be written: boot the instance from snapshots of what ran here, or name files or devices as \"home\" in recovery.disks"' "$plan"
 }
 
 # captured WORKLOAD BASE: what pipeline.jq needs to send what the machine that
-# ran here wrote, on top of a checkpoint, whose record is BASE.  Its bitmaps tell
-# that, if BASE is what they began from: home has not moved then.  Else disks are
-# compared with BASE.
+# ran here wrote, on top of a checkpoint, whose record is BASE.  Bitmaps, or for
+# snapshots the cloud, tell that, if BASE is what they began from: home has not
+# moved then.  Else disks are compared with BASE.
 captured() {
-	jq --arg w "$1" --arg dir "$dir/$1" --argjson base "$2" --slurpfile plan "$plan" \
+	jq --arg w "$1" --arg dir "$dir/$1" --argjson base "$2" --slurpfile plan "$plan" --slurpfile cloud "$(points_of "$1")" \
 	    --slurpfile config "$(of "$1" .site)/config" --slurpfile kept <(bitmaps_kept "$1") --argjson force "${3:-null}" --arg now "$EPOCHREALTIME" -L "$lib" 'include "plan";
 		.[] | select(.name == $w) | . as $s |
-		({failover: $plan[0].failover, workloads: [{name, site, recovery: .record.recovery,
-			disks: [.machine.disks[] | {name, tracker: "scan",
-				volume: (if .format == "raw" then .volume else "nbd+unix:///?socket=\($dir)/\(.name).nbd" end)}]} |
-			if .recovery then . else del(.recovery) end]} | plan_workloads[0]) as $w |
 		def disk($of; $n): $of.disks[] | select(.name == $n);
-		[$w.disks[].name | select(. as $n | $force == null and $kept[0][$n] and disk($s.record; $n).root and
+		([.machine.disks[] | .name as $n | if $cloud[0] then disk($cloud[0]; $n) | {name, volume, since, new: .volume}
+			else (if .format == "raw" then .volume else "nbd+unix:///?socket=\($dir)/\(.name).nbd" end) as $v |
+				{name, volume: $v, since: (if $kept[0][$n] then $s.bitmap else null end),
+				 new: "\($v)&bitmap=\($s.bitmap)&point=\($s.bitmap).\($now)"} end]) as $here |
+		({failover: $plan[0].failover, workloads: [{name, site, recovery: .record.recovery,
+			disks: [$here[] | {name, tracker: "scan", volume}]} |
+			if .recovery then . else del(.recovery) end]} | plan_workloads[0]) as $w |
+		[$here[] | select(.name as $n | $force == null and .since and disk($s.record; $n).root and
 			disk($s.record; $n).root == disk($base; $n).root and
 			disk($s.record; $n).size == disk($base; $n).size)] as $known |
-		def of_known($v): [$known[] | {key: ., value: $v}] | from_entries;
+		([$known[].name]) as $names |
 		{w: $w, base: $base, site: $config[0], progress: false, make: {}, old: {},
-			tracker: ([$w.disks[].name | {key: ., value: (if IN($known[]) then "bitmap" else "scan" end)}] | from_entries),
-			new: ([$w.disks[] | select(.name | IN($known[])) |
-				{key: .name, value: "\(.volume)&bitmap=\($s.bitmap)&point=\($s.bitmap).\($now)"}] | from_entries),
-			since: of_known($s.bitmap),
-			root: ([$known[] | {key: ., value: disk($base; .).root}] | from_entries),
-			scan: [$w.disks[].name | select(IN($known[]) | not)]}' "$schedule"
+			tracker: ([$w.disks[].name | {key: ., value: (if IN($names[]) then "bitmap" else "scan" end)}] | from_entries),
+			new: ([$known[] | {key: .name, value: .new}] | from_entries),
+			since: ([$known[] | {key: .name, value: .since}] | from_entries),
+			root: ([$names[] | {key: ., value: disk($base; .).root}] | from_entries),
+			scan: [$w.disks[].name | select(IN($names[]) | not)]}' "$schedule"
+}
+
+# points_of WORKLOAD: the file with the snapshots of its disks, if they are in
+# the cloud.
+points_of() {
+	if [ -s "$dir/$1/points.json" ]; then echo "$dir/$1/points.json"; else echo /dev/null; fi
+}
+
+# in_cloud WORKLOAD: are the machine's disks snapshots?  elsewhere: is the
+# checkpoint itself?
+in_cloud() { [ "$(of "$1" 'any(.machine.disks[]; .volume | startswith("ebs:"))')" = true ]; }
+elsewhere() { [ "$(of "$1" 'any(.record.disks[]; .point | startswith("snap-"))')" = true ]; }
+
+# points_made WORKLOAD: have its platform make snapshots of its disks.
+points_made() {
+	in_cloud "$1" || return 0
+	provider "$1" points && cp "$tmp/$1.reply" "$dir/$1/points.json"
 }
 
 # bitmaps_kept WORKLOAD: by disk name, whether its bitmap can be trusted: one
@@ -89,7 +117,7 @@ capture() {
 		captured_run "$w" "$facts" "$base" || rc=$?
 		# A bitmap that is no good after all.
 		if [ "$rc" -eq 1 ] && jq -e '.since != {}' <<<"$facts" >/dev/null; then
-			warn "$w: its bitmaps cannot be used: $(why 1 0 "$tmp/$w.err"); its disks are compared"
+			warn "$w: what was changed is not to be had: $(why 1 0 "$tmp/$w.err"); its disks are compared"
 			facts=$(captured "$w" "$base" true) && rc=0 && captured_run "$w" "$facts" "$base" || rc=$?
 		fi
 		[ "$rc" -eq 0 ] || error=$(why "$rc" 0 "$tmp/$w.err")
@@ -133,6 +161,13 @@ overlays_served() {
 return_text() {
 	jq_dm -r --arg base "$2" --arg seq "$3" 'include "failback"; return_home($base; $seq)' "$tmp/$1.home.json"
 }
+# straight_text WORKLOAD BASE: the same for a site that has no content, from the
+# snapshots that the machine's disks became.
+straight_text() {
+	local base facts
+	base=$(dm-checkpoint show --json --at "$2" "$(of "$1" .site)" "$1") && facts=$(captured "$1" "$base") || return
+	jq_dm -r --argjson facts "$facts" 'include "failback"; return_straight($facts)' "$tmp/$1.home.json"
+}
 
 # bring_home WORKLOAD
 bring_home() {
@@ -142,13 +177,19 @@ bring_home() {
 		warn "$w: its machine does not stop; --force switches it off"
 		return 1
 	}
+	points_made "$w" || return
 	replicated "$w" home "$tmp/$w.home.json" || return
 	base=$seq
-	capture "$w" "$base"
-	rc=$?
-	overlays_ended "$w"
-	[ "$rc" -eq 0 ] || return "$rc"
-	text=$(return_text "$w" "$base" "$seq") && [ -n "$text" ] || return 4
+	if elsewhere "$w"; then
+		text=$(straight_text "$w" "$base")
+	else
+		capture "$w" "$base"
+		rc=$?
+		overlays_ended "$w"
+		[ "$rc" -eq 0 ] || return "$rc"
+		text=$(return_text "$w" "$base" "$seq")
+	fi
+	[ -n "$text" ] || return 4
 	note "$w" return begin
 	bash -c "$text" >"$tmp/$w.out" 2>"$tmp/$w.err" </dev/null {lock}>&- &
 	wait "$!" || rc=$?
@@ -157,16 +198,23 @@ bring_home() {
 	note "$w" return end "$(outcome_of "$rc" "$error"),\"reply\":{\"base\":$base,\"seq\":$seq}"
 	[ "$rc" -eq 0 ] || { warn "$w: return: $error"; return "$rc"; }
 	note "$w" up end '"state":"home"'
+	! in_cloud "$w" || provider "$w" points '{"mode": "drop"}'
 }
 
 failback() {
-	local w names rc
+	local w names rc where
 	worst=0 test=false
 	run_in_use "bring home"
 	gate 4 && calls=$gate && storage=$gate
 	mapfile -t names < <(run_evidence "$dir" | jq -r '.workloads[] | select(.state == "up" or .state == "unproven") | .name')
 	for w in "${names[@]}"; do
 		[ "${#only[@]}" -eq 0 ] || [[ " ${only[*]} " == *" $w "* ]] || continue
+		where=$(no_home "$w")
+		if [ -n "$where" ]; then
+			warn "$w: $where"
+			[ "$worst" -ge 1 ] || worst=1
+			continue
+		fi
 		if [ "$dry" = yes ]; then
 			printf '# %s: a checkpoint of home by dm-replicate, as BASE; then one of what ran here, as SEQ:\n' "$w"
 			home_plan "$w" | tee "$tmp/$w.home.json"
@@ -176,11 +224,6 @@ failback() {
 			continue
 		fi
 		rc=0
-		if [ "$(of "$w" 'any(.machine.disks[]; .volume | startswith("ebs:"))')" = true ]; then
-			warn "$w: its disks are in the cloud: bring them home with a plan whose source is of the kind \"ebs\""
-			[ "$worst" -ge 1 ] || worst=1
-			continue
-		fi
 		bring_home "$w" || rc=$?
 		[ "$rc" -le "$worst" ] || worst=$rc
 	done

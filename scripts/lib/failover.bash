@@ -139,7 +139,7 @@ provider() {
 	    --slurpfile made "$(made "$w")" '
 		.[] | select(.name == $w) | .machine.disks |= map(
 			if ($made[0].points[.name] // "") | startswith("snap-") then .volume = "ebs:" + $made[0].points[.name] else . end) |
-		($more.check.timeout? // .limits[$step]) as $limit |
+		($more.check.timeout? // .limits[$step] // 3600) as $limit |
 		"\(.provider)\t\($limit)", ({format: 1, timeout: $limit, machine} + ($more // {}))' "$schedule")
 	: >"$at.reply"
 	: >"$at.err"

@@ -16,7 +16,7 @@ def seconds: {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[.[-1:]] * (.[
 
 def time_limits: {
 	quota: 60, create: 120, network: 60, start: 120, wait: 300, validate: 300, move: 86400, stop: 120,
-	destroy: 120
+	points: 86400, destroy: 120
 };
 
 # As it was at the checkpoint; the present plan only for what is not in it.

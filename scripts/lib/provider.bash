@@ -22,7 +22,7 @@ help() {
 
 		$about
 
-		verbs: quota create network start wait validate$(! can move || echo ' move') stop destroy
+		verbs: quota create network start wait validate$(! can move || echo ' move') stop$(! can points || echo ' points') destroy
 
 		REQUEST and REPLY are JSON; dm-failover(1) calls this.  See dm-provider(7).
 	END
@@ -53,7 +53,7 @@ provider_main() {
 	case ${1-} in
 	--help) help; exit 0 ;;
 	--version) echo "$me $version"; exit 0 ;;
-	quota | create | network | start | wait | validate | move | stop | destroy) ;;
+	quota | create | network | start | wait | validate | move | stop | points | destroy) ;;
 	'') die 2 "a verb is needed; try '$me --help'" ;;
 	*) die 2 "unknown verb $1; try '$me --help'" ;;
 	esac
