@@ -155,7 +155,7 @@ check: testbuild
 	DM_BUILD=$(B) tests/run
 
 lint:
-	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run tests/bench/run tests/bench/live tests/bench/index tests/bench/links tests/bench/stalled tests/bench/sealed tests/bench/ebs \
+	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run $(wildcard tests/bench/*) \
 		tests/lib/*.bash scripts/lib/*.bash tests/lib/guest/init tests/lib/guest/udhcpc.sh
 	mandoc -T lint -W warning $(MAN)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=unusedStructMember \

@@ -1,6 +1,6 @@
 # dm-failover(1): the steps, their order and their faults, with a provider that
 # plays a platform.  Real guests are in failover_guest.bats.
-# bats file_tags=plain
+# bats file_tags=plain,long
 load ../lib/common
 load ../lib/volumes
 load ../lib/ssh

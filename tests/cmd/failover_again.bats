@@ -1,5 +1,5 @@
 # dm-failover(1): runs that go on or are ended, and what is known of them.
-# bats file_tags=plain
+# bats file_tags=plain,long
 load ../lib/common
 load ../lib/volumes
 load ../lib/faults

@@ -1,6 +1,6 @@
 # dm-failover(1) with guests that run: they keep a journal of numbered records,
 # flushed one by one, and what comes up at the other site must have it whole.
-# bats file_tags=plain
+# bats file_tags=plain,long
 load ../lib/common
 load ../lib/volumes
 load ../lib/faults

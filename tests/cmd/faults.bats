@@ -1,5 +1,6 @@
 # Programs that die, calls that fail and power that is lost at any moment: each
 # of these runs longer by hand, see tests/fault.
+# bats file_tags=long
 load ../lib/common
 load ../lib/volumes
 load ../lib/pipeline

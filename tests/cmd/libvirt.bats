@@ -1,5 +1,5 @@
 # Running domains of libvirt: dm-point-libvirt(1).
-# bats file_tags=plain
+# bats file_tags=plain,long
 load ../lib/common
 load ../lib/faults
 load ../lib/guest

@@ -1,5 +1,5 @@
 # Running guests: points of their disks, and iterations while they write.
-# bats file_tags=plain
+# bats file_tags=plain,long
 load ../lib/common
 load ../lib/volumes
 load ../lib/faults

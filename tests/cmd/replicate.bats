@@ -1,4 +1,5 @@
 # dm-replicate(1): the plan's iterations.
+# bats file_tags=long
 load ../lib/common
 load ../lib/volumes
 load ../lib/ssh

@@ -1,5 +1,6 @@
 # Sites in an object store, against a strict server; the vendor's own client
 # looks at the server and at what lies there.
+# bats file_tags=long
 load ../lib/common
 load ../lib/volumes
 load ../lib/pipeline
