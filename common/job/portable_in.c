@@ -26,6 +26,7 @@ struct import {
 	struct store *st;
 	struct session *session;
 	struct archive *a;
+	struct archive_entry *entry;	/* ours: libarchive does not ask whether it has one */
 	struct checkpoint *c;	/* as the manifest has it, later as it is made */
 	bool same_ids;		/* chunk size and hash are those of the site */
 	struct buf sums;
@@ -48,17 +49,20 @@ static int bad(const struct import *x, const char *what, struct err *e)
 	const char *why = archive_error_string(x->a);
 	int errnum = archive_errno(x->a);
 
+	/* Memory that was wanting in libarchive is not always said. */
+	if (!why)
+		return err_set(e, DM_ENV, "archive: out of memory");
 	/* Not the archive is wrong then: libarchive's own codes are -1 and these. */
 	if (errnum > 0 && errnum != EILSEQ && errnum != EINVAL)
 		return err_sys(e, DM_ENV, errnum, "archive");
-	return err_set(e, DM_BAD, "archive: %s%s%s", what, why ? ": " : "", why ? why : "");
+	return err_set(e, DM_BAD, "archive: %s: %s", what, why);
 }
 
 /* The next file must be this one, plain, of this size (UINT64_MAX: of some). */
 static int next_file(struct import *x, const char *name, uint64_t size, uint64_t *is, struct err *e)
 {
-	struct archive_entry *en;
-	int rc = archive_read_next_header(x->a, &en);
+	struct archive_entry *en = x->entry;
+	int rc = archive_read_next_header2(x->a, en);
 	const char *got;
 
 	if (rc == ARCHIVE_EOF)
@@ -93,7 +97,10 @@ static char *read_text(struct import *x, const char *name, size_t *len, struct e
 	*len = (size_t)size;
 	if (n == (la_ssize_t)size)
 		return text;
-	bad(x, "cut short, or damaged", e);
+	if (n < 0)
+		bad(x, "cut short, or damaged", e);
+	else
+		err_set(e, DM_BAD, "archive: %s is cut short", name);
 	free(text);
 	return NULL;
 }
@@ -232,21 +239,22 @@ static int take_disk(struct import *x, size_t i, struct err *e)
 
 static int take_sums(struct import *x, struct err *e)
 {
-	struct archive_entry *en;
 	size_t len;
 	char *text = read_text(x, ARCHIVE_SUMS, &len, e);
-	int rc = -1;
+	bool same;
+	int rc;
 
 	if (!text)
 		return -1;
-	if (len != x->sums.len || memcmp(text, x->sums.p, len))
-		err_set(e, DM_BAD, "archive: what came is not what its sums say");
-	else if (archive_read_next_header(x->a, &en) != ARCHIVE_EOF)
-		err_set(e, DM_BAD, "archive: more follows where it should end");
-	else
-		rc = 0;
+	same = len == x->sums.len && !memcmp(text, x->sums.p, len);
 	free(text);
-	return rc;
+	if (!same)
+		return err_set(e, DM_BAD, "archive: what came is not what its sums say");
+	rc = archive_read_next_header2(x->a, x->entry);
+	if (rc == ARCHIVE_EOF)
+		return 0;
+	return rc == ARCHIVE_OK ? err_set(e, DM_BAD, "archive: more follows where it should end") :
+	    bad(x, "no end where it should be", e);
 }
 
 /* ---- the checkpoint ---- */
@@ -316,10 +324,12 @@ static int publish(struct import *x, struct err *e)
 static int open_archive(struct import *x, int fd, struct err *e)
 {
 	x->a = archive_read_new();
-	if (!x->a)
-		return err_set(e, DM_ENV, "out of memory");
-	archive_read_support_filter_zstd(x->a);
-	archive_read_support_format_tar(x->a);
+	x->entry = archive_entry_new();
+	/* That there is room for the data of the call below, it does not ask. */
+	if (!x->a || !x->entry || archive_read_set_callback_data(x->a, NULL) != ARCHIVE_OK ||
+	    archive_read_support_filter_zstd(x->a) < ARCHIVE_WARN ||
+	    archive_read_support_format_tar(x->a) < ARCHIVE_WARN)
+		return err_set(e, DM_ENV, "archive: out of memory");
 	return archive_read_open_fd(x->a, fd, READ_BLOCK) == ARCHIVE_OK ? 0 :
 	    bad(x, "no archive of this kind", e);
 }
@@ -359,6 +369,7 @@ int portable_import(struct site *s, int fd, const char *workload, struct checkpo
 		session_close(x.session);
 	fd_close(lock);
 	archive_read_free(x.a);
+	archive_entry_free(x.entry);
 	portable_end();
 	buf_free(&x.sums);
 	free(x.up);

@@ -37,6 +37,8 @@ static struct archive_entry *entry_new(const struct export *x, const char *name,
 {
 	struct archive_entry *en = archive_entry_new();
 
+	if (!en)
+		return NULL;
 	archive_entry_set_pathname(en, name);
 	archive_entry_set_filetype(en, AE_IFREG);
 	archive_entry_set_perm(en, 0600);
@@ -47,20 +49,28 @@ static struct archive_entry *entry_new(const struct export *x, const char *name,
 
 static int put_header(struct export *x, struct archive_entry *en, struct err *e)
 {
-	int rc = archive_write_header(x->a, en);
+	int rc;
 
+	if (!en)
+		return err_set(e, DM_ENV, "archive: out of memory");
+	rc = archive_write_header(x->a, en);
 	archive_entry_free(en);
-	return rc < ARCHIVE_WARN ? failed(x, e) : 0;
+	return rc == ARCHIVE_OK ? 0 : failed(x, e);	/* a warning: not all of it is there */
 }
 
-static int put_data(struct export *x, const void *p, size_t len, struct err *e)
+/* Of bytes in a hole at the end of a file it takes none. */
+static int put_data(struct export *x, const void *p, size_t len, bool hole, struct err *e)
 {
-	return len && archive_write_data(x->a, p, len) < 0 ? failed(x, e) : 0;
+	la_ssize_t n = len ? archive_write_data(x->a, p, len) : 0;
+
+	if (n < 0)
+		return failed(x, e);
+	return hole || (size_t)n == len ? 0 : err_set(e, DM_ENV, "archive: out of memory");
 }
 
 static int put_text(struct export *x, const char *name, const void *p, size_t len, struct err *e)
 {
-	return put_header(x, entry_new(x, name, len), e) || put_data(x, p, len, e) ? -1 : 0;
+	return put_header(x, entry_new(x, name, len), e) || put_data(x, p, len, false, e) ? -1 : 0;
 }
 
 static int put_manifest(struct export *x, struct err *e)
@@ -83,13 +93,15 @@ static int find_data(struct export *x, struct tree *t, uint64_t size, struct arc
     struct err *e)
 {
 	uint64_t cs = x->site->chunk_size, from = 0, to = 0, n = 0;
+	int stretches = 1, rc;
 	struct id id;
-	int rc;
 
 	while ((rc = tree_next(t, &n, &id, e)) == 1) {
 		if (n * cs != to) {
-			if (to > from)
+			if (to > from) {
 				archive_entry_sparse_add_entry(en, (la_int64_t)from, (la_int64_t)(to - from));
+				stretches++;
+			}
 			from = n * cs;
 		}
 		to = min64((n + 1) * cs, size);
@@ -98,6 +110,9 @@ static int find_data(struct export *x, struct tree *t, uint64_t size, struct arc
 	if (to > from || size)	/* no data at all is a hole of the whole size */
 		archive_entry_sparse_add_entry(en, (la_int64_t)(to > from ? from : size),
 		    (la_int64_t)(to > from ? to - from : 0));
+	/* It does not say when it had no memory for one; without any all is data. */
+	if (rc == 0 && stretches > 1 && archive_entry_sparse_count(en) != stretches)
+		return err_set(e, DM_ENV, "archive: out of memory");
 	return rc;
 }
 
@@ -120,7 +135,7 @@ static int put_chunks(struct export *x, struct tree *t, uint64_t size,
 				return -1;
 		}
 		crypto_generichash_update(sum, p, len);
-		if (put_data(x, p, len, e) < 0)
+		if (put_data(x, p, len, p == x->zero, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -136,7 +151,9 @@ static int put_disk(struct export *x, const struct checkpoint_disk *d, struct er
 	int rc = -1;
 
 	crypto_generichash_init(&sum, NULL, 0, sizeof(hash));
-	if (t && find_data(x, t, d->size, en, e) == 0) {
+	if (t && !en)
+		err_set(e, DM_ENV, "archive: out of memory");
+	if (t && en && find_data(x, t, d->size, en, e) == 0) {
 		rc = put_header(x, en, e) || put_chunks(x, t, d->size, &sum, e) ? -1 : 0;
 		en = NULL;
 	}
