@@ -1,4 +1,5 @@
 # ebs: volumes, against a strict server and with the vendor's own client.
+# bats file_tags=long
 load ../lib/common
 load ../lib/volumes
 load ../lib/ebs

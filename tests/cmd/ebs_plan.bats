@@ -1,4 +1,5 @@
 # ebs: in plans: targets of dm-replicate, instances as sources, retention.
+# bats file_tags=plain,long
 load ../lib/common
 load ../lib/volumes
 load ../lib/ebs

@@ -1,7 +1,7 @@
 # Recovery in EC2: dm-provider-ec2(1), against a strict server; and with
 # DM_EC2=moto on moto_server, which nobody here wrote (of PyPI; the distribution
 # has no package of it, so this is done by hand).
-# bats file_tags=plain
+# bats file_tags=plain,long
 load ../lib/common
 load ../lib/volumes
 load ../lib/ebs

@@ -1,5 +1,5 @@
 # dm-failover(1): calls of providers and scripts that do not come back.
-# bats file_tags=plain
+# bats file_tags=plain,long
 load ../lib/common
 load ../lib/volumes
 load ../lib/faults
