@@ -1,6 +1,6 @@
 # Recovery in EC2: dm-provider-ec2(1), against a strict server; and with
 # DM_EC2=moto on moto_server, which nobody here wrote (of PyPI; the distribution
-# has no package of it, so this is done by hand).
+# has no package of it, so this is done by hand: DM_EC2=moto tests/run ec2.bats).
 # bats file_tags=plain,long
 load ../lib/common
 load ../lib/volumes
@@ -68,9 +68,9 @@ moto_start() {
 }
 volumes() { aws_cli ec2 describe-volumes "$@" | jq -r '[.Volumes[].VolumeId] | sort | join(" ")'; }
 
+# bats test_tags=moto
 @test "the same on moto" {
 	local net cidr v before
-	[ "${DM_EC2-}" = moto ] || skip "DM_EC2=moto runs it"
 	moto_start
 	truncate -s 1G a.raw
 	poke a.raw 0 5000

@@ -38,7 +38,7 @@ verb() {
 @test "a verb that a platform does not have" {
 	sh_exits 2 "echo '{}' | dm-provider-ec2 move"
 	one_line 'move: machines on this platform cannot'
-	[[ $(dm-provider-ec2 --help) == *"validate stop destroy"* ]]
+	[[ $(dm-provider-ec2 --help) == *"validate stop points destroy"* ]]
 	[[ $(dm-provider-qemu --help) == *"validate move stop destroy"* ]]
 }
 
