@@ -95,6 +95,18 @@ unharmed() {
 	exits 0 within 100 dm-replicate --now plan.json
 	[ -z "$err" ]
 	[ "$(journals)" -gt "$last" ]
+	# Somebody else's job, after a crash of the host that left our directory.
+	mkdir "$D/dm-point-$domain"
+	mkdir -m 777 "$D/theirs"
+	cat >theirs.xml <<-END
+		<domainbackup mode='pull'><server transport='unix' socket='$D/theirs/nbd'/><disks>
+		<disk name='vda' backup='yes' type='file'><scratch file='$D/theirs/vda'/></disk><disk name='vdb' backup='no'/></disks></domainbackup>
+	END
+	vsh backup-begin "$domain" theirs.xml >/dev/null
+	exits 4 within 60 dm-point-libvirt --domain "$domain" --owner x --scratch "$D" hold a=vda
+	[[ $(vsh backup-dumpxml "$domain") == *"$D/theirs/nbd"* ]]
+	vsh domjobabort "$domain"
+	wait_for unharmed
 	exits 1 dm-point-libvirt --domain "$domain" --owner x --scratch "$D" hold z=vdz
 	one_line "$domain has no disk \"vdz\" (it has: vda, vdb)"
 }
