@@ -338,6 +338,19 @@ disk_of_parts() {
 	[ ! -e p ]
 }
 
+@test "a server that does not end is killed" {
+	serve s "$site" w
+	for k in $(children "$(cat s.pid)"); do
+		[ "$(cat "/proc/$k/comm" 2>/dev/null)" != nbdkit ] || server=$k
+	done
+	kill -STOP "$server"
+	exits 0 dm-serve --stop s.pid
+	[ -z "$err" ]
+	! kill -0 "$server" 2>/dev/null
+	[ ! -s s.pid.log ]
+	wait_for gone
+}
+
 @test "a server that dies is not passed over" {
 	mkfifo said
 	dm-serve --pid-file p "$site" w >said 2>err &
