@@ -131,6 +131,7 @@ static void job_done(struct apply *a, struct apply_job *j, bool written)
 	acks_owe(a->acks, -1);
 	if (!--a->left[k])
 		pthread_cond_broadcast(&a->idle);
+	apply_doing(NULL);
 	job_free(a, j);
 }
 
