@@ -142,5 +142,6 @@ teardown() { dm_teardown; }
 	code=0
 	dm-restore bad w a=x 2>err || code=$?
 	[ "$code" -eq 3 ] || [ "$code" -eq 1 ] || die "code $code"
+	own_words err
 	[ "$(wc -l <err)" -eq 1 ]
 }

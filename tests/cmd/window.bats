@@ -151,6 +151,7 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	descs --session 2 a=3M | dm-json >&9
 	ends 3
 	grep -q '"abort".*another session' seen
+	own_words err
 	[ ! -s err ]
 }
 
@@ -200,6 +201,7 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	answer "$hello"
 	echo '{"type":"abort","code":1,"class":"permanent","text":"dm-write: no"}' >&9
 	ends 1
+	own_words err
 	[ ! -s err ]
 	grep -q '"abort".*dm-write: no' seen
 }
@@ -223,6 +225,7 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	at_end reap $!
 	wait_for test -e code
 	[ "$(cat code)" -eq 4 ]
+	own_words err
 	[ ! -s err ]
 	exec 8>&-
 }

@@ -53,12 +53,22 @@ die() {
 	return 1
 }
 
+# own_words FILE: take out of a standard error what the instrumented program did
+# not say.  When a thread that was joined still leaves the kernel, LeakSanitizer
+# says that it has no registers, goes on, and finds no less.
+own_words() {
+	case $DM_BUILD in
+	*-address*) sed -i -E '/^==[0-9]+==Unable to get registers from thread [0-9]+\.$/d' "$1" ;;
+	esac
+}
+
 # exits CODE COMMAND...: the command must end with this code.  $output holds
 # what it wrote to both streams, $err its standard error alone.
 exits() {
 	local want=$1 got=0
 	shift
 	"$@" >"$T/.out" 2>"$T/.err" || got=$?
+	own_words "$T/.err"
 	output=$(tr -d '\0' <"$T/.out"; cat "$T/.err")
 	err=$(cat "$T/.err")
 	[ "$got" -eq "$want" ] && return 0
