@@ -19,9 +19,15 @@
 def q: if test("^[A-Za-z0-9_@%+=:,./-]+$") then . else @sh end;
 def words: map(q) | join(" ");
 
+# The words before a command that runs where the disks are.  Nobody may be here
+# to answer a question, and a link that has died does not say so.  ssh takes the
+# first value it is given, so what the plan says goes first.
+def ssh: ["ssh"] + .options +
+	["-o", "BatchMode=yes", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", .ssh];
+
 # Run TEXT where the disks are.
 def there($host):
-	if $host == null then . else ["ssh"] + $host.options + [$host.ssh, .] | words end;
+	if $host == null then . else ($host | ssh) + [.] | words end;
 
 def base_of($in; $name): $in.base.disks // [] | map(select(.name == $name)) | first;
 

@@ -161,6 +161,20 @@ change() {
 	same "d'd.raw" od
 }
 
+@test "ssh asks nobody and notices a dead link, but the plan's options come first" {
+	local real
+	real=$(command -v ssh)
+	mkdir .bin
+	printf '#!/bin/sh\na=$*\nprintf "%%s\\n" "${a%%%% src *}" >>%q\nexec %q "$@"\n' "$T/calls" "$real" >.bin/ssh
+	chmod +x .bin/ssh
+	PATH=$T/.bin:$PATH
+	plan '.workloads[0].host = {ssh: "src", options: ["-o", "ServerAliveInterval=7"]} |
+		.workloads[0].disks[1].state = "'"$T"'/b.ids"'
+	replicated
+	[ "$(wc -l <calls)" -ge 3 ]	# what a tracker left, descriptors, data
+	[ "$(sort -u calls)" = "-o ServerAliveInterval=7 -o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=4" ]
+}
+
 @test "a host that does not answer is the environment's fault" {
 	plan '.workloads[0].host = {ssh: "nowhere.invalid", options: ["-o", "BatchMode=yes"]}'
 	exits 4 within 60 dm-replicate plan.json
