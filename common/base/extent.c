@@ -21,6 +21,30 @@ void extents_add(struct extents *x, uint64_t off, uint64_t len, enum extent_kind
 	x->v[x->n++] = (struct extent){ off, len, kind };
 }
 
+void extents_join(struct extents *x, size_t max)
+{
+	uint64_t most = 0;
+
+	while (x->n > max) {
+		uint64_t least = UINT64_MAX;
+		size_t k = 0;
+
+		for (size_t i = 1; i < x->n; i++) {
+			struct extent *last = &x->v[k];
+			uint64_t gap = x->v[i].off - (last->off + last->len);
+
+			if (gap <= most) {
+				last->len = x->v[i].off + x->v[i].len - last->off;
+			} else {
+				x->v[++k] = x->v[i];
+				least = min64(least, gap);
+			}
+		}
+		x->n = k + 1;
+		most = least + least / 4;
+	}
+}
+
 void extents_clear(struct extents *x)
 {
 	x->n = 0;

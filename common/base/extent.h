@@ -31,6 +31,9 @@ struct extents {
 };
 /* Append; joins with the last one when it touches and has the same kind. */
 void extents_add(struct extents *x, uint64_t off, uint64_t len, enum extent_kind kind);
+/* Join neighbours of a sorted list, those with the shortest gaps between them
+ * first, until at most max (> 0) are left. */
+void extents_join(struct extents *x, size_t max);
 void extents_clear(struct extents *x);
 void extents_free(struct extents *x);
 /* Do they tile [off, off+len) in order, without gap or overlap? */

@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/extent.h"
 #include "repo/catalog_record.h"
 #include "repo/tree.h"
 
 #define NS 1000000000
+#define STRETCHES_MAX (1u << 18)	/* of data in one disk */
 
 struct export {
 	struct site *site;
@@ -88,32 +90,33 @@ static int put_manifest(struct export *x, struct err *e)
 	return rc;
 }
 
-/* Where there is data: chunks that touch are one stretch. */
-static int find_data(struct export *x, struct tree *t, uint64_t size, struct archive_entry *en,
-    struct err *e)
+/* Where there is data: chunks that touch are one stretch.  Shorter holes are
+ * data where there are more of them than memory, here and of who reads the
+ * archive, should hold. */
+static int find_data(struct export *x, struct tree *t, uint64_t size, struct extents *data, struct err *e)
 {
-	uint64_t cs = x->site->chunk_size, from = 0, to = 0, n = 0;
-	int stretches = 1, rc;
+	uint64_t cs = x->site->chunk_size;
 	struct id id;
+	int rc;
 
-	while ((rc = tree_next(t, &n, &id, e)) == 1) {
-		if (n * cs != to) {
-			if (to > from) {
-				archive_entry_sparse_add_entry(en, (la_int64_t)from, (la_int64_t)(to - from));
-				stretches++;
-			}
-			from = n * cs;
-		}
-		to = min64((n + 1) * cs, size);
-		n++;
+	for (uint64_t n = 0; (rc = tree_next(t, &n, &id, e)) == 1; n++) {
+		extents_add(data, n * cs, min64(cs, size - n * cs), EXT_DATA);
+		if (data->n > STRETCHES_MAX)
+			extents_join(data, STRETCHES_MAX / 2);
 	}
-	if (to > from || size)	/* no data at all is a hole of the whole size */
-		archive_entry_sparse_add_entry(en, (la_int64_t)(to > from ? from : size),
-		    (la_int64_t)(to > from ? to - from : 0));
-	/* It does not say when it had no memory for one; without any all is data. */
-	if (rc == 0 && stretches > 1 && archive_entry_sparse_count(en) != stretches)
-		return err_set(e, DM_ENV, "archive: out of memory");
 	return rc;
+}
+
+static int put_sparse(struct archive_entry *en, const struct extents *data, uint64_t size, struct err *e)
+{
+	for (size_t i = 0; i < data->n; i++)
+		archive_entry_sparse_add_entry(en, (la_int64_t)data->v[i].off, (la_int64_t)data->v[i].len);
+	if (!data->n && size)	/* no data at all is a hole of the whole size */
+		archive_entry_sparse_add_entry(en, (la_int64_t)size, 0);
+	/* It does not say when it had no memory for one; without any all is data. */
+	if (data->n > 1 && (size_t)archive_entry_sparse_count(en) != data->n)
+		return err_set(e, DM_ENV, "archive: out of memory");
+	return 0;
 }
 
 /* All bytes in their order; libarchive leaves out those in holes. */
@@ -146,6 +149,7 @@ static int put_disk(struct export *x, const struct checkpoint_disk *d, struct er
 	char *name = x_printf("%s.raw", d->name), hex[2 * 64 + 1];
 	struct archive_entry *en = entry_new(x, name, d->size);
 	struct tree *t = tree_open(x->st, &d->root, e);
+	struct extents data = { 0 };
 	crypto_generichash_state sum;
 	uint8_t hash[64];
 	int rc = -1;
@@ -153,13 +157,15 @@ static int put_disk(struct export *x, const struct checkpoint_disk *d, struct er
 	crypto_generichash_init(&sum, NULL, 0, sizeof(hash));
 	if (t && !en)
 		err_set(e, DM_ENV, "archive: out of memory");
-	if (t && en && find_data(x, t, d->size, en, e) == 0) {
+	if (t && en && find_data(x, t, d->size, &data, e) == 0 && put_sparse(en, &data, d->size, e) == 0) {
+		extents_free(&data);
 		rc = put_header(x, en, e) || put_chunks(x, t, d->size, &sum, e) ? -1 : 0;
 		en = NULL;
 	}
 	crypto_generichash_final(&sum, hash, sizeof(hash));
 	hex_put(hex, hash, sizeof(hash));
 	buf_printf(&x->sums, "%s  %s\n", hex, name);
+	extents_free(&data);
 	archive_entry_free(en);
 	tree_close(t);
 	free(name);

@@ -88,6 +88,26 @@ static void test_iset(void)
 	iset_free(s);
 }
 
+/* The longest gaps stay, however many there are. */
+static void test_join(void)
+{
+	struct extents x = { 0 };
+
+	for (uint64_t i = 0; i < 100000; i++) {
+		extents_add(&x, MIB(i), i % 1000 == 999 ? 0 : KIB(512), EXT_DATA);
+		if (x.n > 500)
+			extents_join(&x, 250);
+		CHECK(x.n <= 500);
+	}
+	extents_join(&x, 100);
+	CHECK(x.n == 100);
+	for (uint64_t i = 0; i < 100; i++)
+		CHECK(x.v[i].off == MIB(1000 * i) && x.v[i].len == MIB(998) + KIB(512));
+	extents_join(&x, 1);
+	CHECK(x.n == 1 && x.v[0].off == 0 && x.v[0].len == MIB(99998) + KIB(512));
+	extents_free(&x);
+}
+
 static void test_names(void)
 {
 	struct err e = { 0 };
@@ -159,6 +179,7 @@ int main(void)
 	RUN(test_times);
 	RUN(test_zero);
 	RUN(test_iset);
+	RUN(test_join);
 	RUN(test_names);
 	RUN(test_pool);
 	RUN(test_child);
