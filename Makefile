@@ -164,7 +164,7 @@ lint:
 # Fuzz harnesses (clang's libFuzzer), each for FUZZ_SECONDS.
 FUZZ_SECONDS ?= 20
 FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-build-fuzz/%: tests/fuzz/%.c
+build-fuzz/%: tests/fuzz/%.c $(SRC) $(wildcard common/*/*.h)
 	@$(MAKE) --no-print-directory CC=clang B=build-fuzz SAN=fuzzer-no-link,address,undefined build-fuzz/libdm.a
 	$(call say,FUZZ,$@)
 	$(Q)clang $(CPPFLAGS) -std=c11 -pthread -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< build-fuzz/libdm.a $(LDLIBS)
