@@ -25,10 +25,16 @@ image_random() {
 	[ "$(stat -c %s "$1")" -eq "$bytes" ]
 }
 
-# poke FILE OFFSET LENGTH: overwrite with other bytes, in place.
+# poke FILE OFFSET LENGTH: overwrite with other bytes, in place.  One byte of
+# chance is what was there before once in 256 times.
 poke() {
-	head -c "$3" /dev/urandom |
-		dd of="$1" bs=64K seek="$2" oflag=seek_bytes conv=notrunc status=none
+	if [ "$3" -gt 3 ]; then
+		head -c "$3" /dev/urandom
+	else
+		od -An -v -tu1 -w1 -j "$2" -N "$3" "$1" 2>/dev/null | awk -v n="$3" '
+			{ old[NR] = $1 }
+			END { for (i = 1; i <= n; i++) printf "\\%03o", (old[i] + 127) % 256 }' | xargs -0 printf '%b'
+	fi | dd of="$1" bs=64K seek="$2" oflag=seek_bytes conv=notrunc status=none
 }
 
 # poke_zero FILE OFFSET LENGTH: write zeros (no hole).
