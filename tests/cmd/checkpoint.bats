@@ -221,7 +221,7 @@ count() {
 	mkfifo acks
 	cat acks >back.bin &
 	pid=$!
-	exits 4 within 20 bash -c 'head -c 5000000 a.raw >/dev/null; dm-send --all vdb=nowhere.raw |
+	exits 4 within 100 bash -c 'head -c 5000000 a.raw >/dev/null; dm-send --all vdb=nowhere.raw |
 		dm-write repo:site | dm-checkpoint commit --acks acks --workload web1 site'
 	one_line "dm-send" "nowhere.raw"
 	wait $pid
@@ -233,17 +233,17 @@ count() {
 	mkfifo acks
 	cat acks >back.bin &
 	pid=$!
-	exits 0 within 20 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
+	exits 0 within 100 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
 	wait $pid
 	[ "$(dm-json <back.bin | jq -c 'del(.service_us)')" = "$(dm-json <acks.bin | jq -c 'del(.service_us)')" ]
-	exits 0 within 20 bash -c 'dm-checkpoint commit --workload web1 --acks - site <acks.bin >out.bin'
+	exits 0 within 100 bash -c 'dm-checkpoint commit --workload web1 --acks - site <acks.bin >out.bin'
 	[ "$(dm-json <out.bin | tail -1 | jq -r .type)" = end ]
 }
 
 @test "a FIFO that nobody reads does not hold up a checkpoint" {
 	store a.raw
 	mkfifo acks
-	exits 0 within 20 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
+	exits 0 within 100 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
 	[ "$(count)" -eq 1 ]
 	exits 2 dm-checkpoint commit --workload web1 --acks absent site <acks.bin
 }
@@ -252,7 +252,7 @@ count() {
 	store a.raw
 	mkfifo acks
 	head -c 10 acks >/dev/null &
-	exits 0 within 20 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
+	exits 0 within 100 dm-checkpoint commit --workload web1 --acks acks site <acks.bin
 	[ "$(count)" -eq 1 ]
 }
 

@@ -52,7 +52,7 @@ run_examples() {
 		truncate -s 64M "$dir.disks/vdc"
 		sed "s,/srv/dm,$dir.disks/srv-dm,g; s,/dev/vdb,$dir.disks/vdb,g; s,/dev/vdc,$dir.disks/vdc,g;
 		     s,/var/lib/dm,$dir.disks,g; s,/dev/shm/dm,$dir.disks/dm,g" "$b" >"$b.sh"
-		(cd "$dir" && within 120 sh -e "../$b.sh") >"$b.out" 2>&1 </dev/null || {
+		(cd "$dir" && within 300 sh -e "../$b.sh") >"$b.out" 2>&1 </dev/null || {
 			echo "$1: this example failed with code $?:" >&2
 			cat "$b" >&2
 			echo "--- it said:" >&2

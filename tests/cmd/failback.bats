@@ -101,7 +101,7 @@ written() { jq .bytes <<<"$output"; }
 	wait_for test -S qmp
 	wait_for test -S e
 	qemu-io -f raw -c 'write -P 1 1M 300k' "nbd+unix:///d?socket=$T/e" >/dev/null
-	exits 0 within 60 dm-move --qmp qmp --bitmap r1 --keep d=moved.qcow2 d=moved.raw
+	exits 0 within 200 dm-move --qmp qmp --bitmap r1 --keep d=moved.qcow2 d=moved.raw
 	qemu-io -f raw -c 'write -P 2 12344k 64k' "nbd+unix:///d?socket=$T/e" >/dev/null
 	kill "$daemon"
 	wait "$daemon" || :

@@ -292,7 +292,7 @@ load ../lib/failover
 	[[ $err == *"does not stop; --force"* ]]
 	same disk.raw lost.raw
 	fault stop
-	exits 0 within 60 dm-failover --failback --json plan.json
+	exits 0 within 200 dm-failover --failback --json plan.json
 	evidence=.out
 	says "$w"' | .state == "home" and .rto_seconds > 0'
 	says '.result == "home"'

@@ -92,7 +92,7 @@ load ../lib/failover
 		wait_for flock -n images/lock true
 		[ "$(pgrep -fc "^qemu-nbd .*$T/images")" -eq "$([ "$signal" = KILL ] && echo 1 || echo 0)" ]
 	done
-	exits 0 within 60 dm-failover --failback plan.json
+	exits 0 within 200 dm-failover --failback plan.json
 	qemu-img compare -q -f raw -F qcow2 disk.raw images/runs/*/w/root.qcow2
 	exits 0 dm-failover --clean plan.json
 	nothing_left

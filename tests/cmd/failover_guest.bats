@@ -35,7 +35,7 @@ point() {
 	cp --sparse=always a.raw a.point && cp --sparse=always b.raw b.point
 	guest_qmp vm '{"execute": "cont"}' >/dev/null || return 1
 	number=$(journal_check a.point | cut -d' ' -f2)
-	exits 0 within 200 dm-replicate --now plan.json
+	exits 0 within 300 dm-replicate --now plan.json
 }
 more_records() {
 	local from
@@ -46,7 +46,7 @@ more_records() {
 failed_over() {
 	local want=$1
 	shift
-	exits "$want" within 200 dm-failover --json "$@" plan.json || return 1
+	exits "$want" within 300 dm-failover --json "$@" plan.json || return 1
 	# shellcheck disable=SC2012
 	evidence=images/evidence/$(ls -t images/evidence | grep 'json$' | head -n 1)
 }
@@ -99,7 +99,7 @@ says() {
 	says '.workloads[1].rpo_seconds > .workloads[1].rto_seconds or .workloads[1].rto_seconds > 0'
 
 	# Home again, with what was written meanwhile; home's own records are kept.
-	exits 0 within 200 dm-failover --failback --force --workload web --json plan.json
+	exits 0 within 300 dm-failover --failback --force --workload web --json plan.json
 	says '.workloads[1].state == "home" and ([.workloads[1].steps[].step] | .[-4:] == ["stop", "home", "capture", "return"])'
 	same a.raw images/runs/*/web/a.raw
 	same b.raw images/runs/*/web/b.raw
@@ -129,7 +129,7 @@ grows() {
 	failed_over 0
 	dir=$(echo images/runs/*/web)
 	[ "$(qemu-img info -U --output=json "$dir/b.qcow2" | jq -r '."format-specific".data."data-file-raw"')" = true ]
-	exits 0 within 200 dm-failover --failback --force --json plan.json
+	exits 0 within 300 dm-failover --failback --force --json plan.json
 	says '.workloads[0] | .state == "home" and (.steps | map(select(.step == "capture")) | last | .reply.by) == {a: "bitmap", b: "bitmap"}'
 	same a.point "$dir/a.raw"
 	same b.point "$dir/b.raw"
@@ -142,7 +142,7 @@ grows() {
 	failed_over 0
 	dir=$(echo images/runs/*/web)
 	kill -KILL "$(cat "$dir/machine/pid")"
-	exits 0 within 200 dm-failover --failback --force --json plan.json
+	exits 0 within 300 dm-failover --failback --force --json plan.json
 	says '.workloads[0] | .state == "home" and (.steps | map(select(.step == "capture")) | last | .reply.by) == {a: "scan", b: "scan"}'
 	same b.point "$dir/b.raw"
 }
@@ -161,7 +161,7 @@ grows() {
 	wait_for test -e "$dir/b.raw"
 	kill -KILL "$!"
 	wait "$!" || :
-	exits 0 within 100 dm-failover --move --json plan.json
+	exits 0 within 300 dm-failover --move --json plan.json
 	says '.result == "completed" and (.workloads[0].steps | last | .step == "move" and .code == 0)'
 	[ ! -e "$dir/serve.pid" ] && [ ! -e "$dir/b.qcow2" ]
 	! pgrep -f "nbdkit.*$T" >&2
@@ -170,7 +170,7 @@ grows() {
 	wait_for grows "$dir/b.raw" 1
 	wait_for grows "$dir/b.raw" "$(journal_check live.raw | cut -d' ' -f2)"
 	exits 0 dm-failover --move plan.json	# nothing is left to do
-	exits 0 within 200 dm-failover --failback --force --json plan.json
+	exits 0 within 300 dm-failover --failback --force --json plan.json
 	says '.workloads[0].steps | map(select(.step == "capture")) | last | .reply.by == {a: "bitmap", b: "bitmap"}'
 	same a.point "$dir/a.raw"
 	same b.point "$dir/b.raw"
@@ -194,7 +194,7 @@ grows() {
 	[ -e "$dir/serve.pid" ]
 	kill -0 "$(cat "$dir/machine/pid")"
 	rmdir taken
-	exits 0 within 100 dm-failover --move plan.json
+	exits 0 within 300 dm-failover --move plan.json
 	[ -s taken ] && [ ! -e "$dir/serve.pid" ]
 }
 # node DISK: of the machine at $dir.

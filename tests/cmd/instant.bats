@@ -55,7 +55,7 @@ past() {
 	guest_start vm qcow2:a.qcow2 qcow2:b.qcow2
 	guest_wait vm
 	wait_for past "$(cat "$DM_MADE/number")"
-	exits 0 within 100 dm-move --json --qmp vm/qmp.dm vda=new-a.raw vdb=new-b.raw
+	exits 0 within 300 dm-move --json --qmp vm/qmp.dm vda=new-a.raw vdb=new-b.raw
 	[ "$(jq -r '.[1].target' <<<"$output")" = "$T/new-b.raw" ]
 	dm-serve --stop s.pid
 	rm a.qcow2 b.qcow2
@@ -111,5 +111,5 @@ past() {
 	[ "$(guest_qmp vm '{"execute":"query-jobs"}')" = '[]' ]
 	n=$(guest_number vm)
 	wait_for past "$n"
-	exits 0 within 100 dm-move --qmp vm/qmp.dm vda=new vdb=new-b
+	exits 0 within 300 dm-move --qmp vm/qmp.dm vda=new vdb=new-b
 }

@@ -72,13 +72,13 @@ unharmed() {
 	# Iterations before the guest is up have no journal yet.
 	last=0
 	for ((i = 0; i < 20 && last == 0; i++)); do
-		exits 0 within 100 dm-replicate --now plan.json
+		exits 0 within 300 dm-replicate --now plan.json
 		[ -z "$err" ]
 		last=$(journals 2>/dev/null) || last=0
 	done
 	[ "$last" -gt 0 ]
 	for i in 1 2; do
-		exits 0 within 100 dm-replicate --verbose --now plan.json
+		exits 0 within 300 dm-replicate --verbose --now plan.json
 		[[ $output == *", incremental, "* ]]
 		next=$(journals)
 		[ "$next" -gt "$last" ]
@@ -92,7 +92,7 @@ unharmed() {
 		kill -KILL "-$group"
 		wait_for unharmed
 	done
-	exits 0 within 100 dm-replicate --now plan.json
+	exits 0 within 300 dm-replicate --now plan.json
 	[ -z "$err" ]
 	[ "$(journals)" -gt "$last" ]
 	# Somebody else's job, after a crash of the host that left our directory.
@@ -103,7 +103,7 @@ unharmed() {
 		<disk name='vda' backup='yes' type='file'><scratch file='$D/theirs/vda'/></disk><disk name='vdb' backup='no'/></disks></domainbackup>
 	END
 	vsh backup-begin "$domain" theirs.xml >/dev/null
-	exits 4 within 60 dm-point-libvirt --domain "$domain" --owner x --scratch "$D" hold a=vda
+	exits 4 within 200 dm-point-libvirt --domain "$domain" --owner x --scratch "$D" hold a=vda
 	[[ $(vsh backup-dumpxml "$domain") == *"$D/theirs/nbd"* ]]
 	vsh domjobabort "$domain"
 	wait_for unharmed
@@ -130,7 +130,7 @@ end_failover() {
 				validate: [{kind: "serial", text: "dm-guest: ready"}]}}]}' >plan.json
 	exits 0 dm-replicate --now plan.json
 	at_end end_failover
-	exits 0 within 100 dm-failover --json plan.json
+	exits 0 within 300 dm-failover --json plan.json
 	jq -e '.result == "completed" and .workloads[0].state == "up"' .out >/dev/null
 	[ "$(vsh domstate "$(domains)")" = running ]
 	exits 1 dm-failover plan.json
@@ -139,12 +139,12 @@ end_failover() {
 	for to in .new '' ''; do
 		jq --arg to "$to" '{format: 1, timeout: 60, machine: (.[0].machine | .disks |= map(.image += $to))}' \
 		    "$D"/images/runs/*/schedule.json >request
-		exits 0 within 80 sh -c 'dm-provider-libvirt move <request'
+		exits 0 within 200 sh -c 'dm-provider-libvirt move <request'
 		[ "$(jq -c .moved <<<"$output")" = '["a","b"]' ]
 		[ "$(vsh domblklist "$(domains)" | awk '{print $2}' | grep -c "/[ab].raw$to\$")" -eq 2 ]
 	done
 	[ "$(vsh domstate "$(domains)")" = running ]
-	exits 0 within 100 dm-failover --failback --force --json plan.json
+	exits 0 within 300 dm-failover --failback --force --json plan.json
 	jq -e '.workloads[0] | .state == "home" and (.steps | map(select(.step == "capture")) | last | .reply.by) == {a: "scan", b: "scan"}' .out >/dev/null
 	[ "$(vsh domstate "$(domains)")" = "shut off" ]
 	same b.raw "$(echo "$D"/images/runs/*/web-*/b.raw)"

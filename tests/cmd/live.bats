@@ -29,7 +29,7 @@ vm() {
 }
 
 replicated() {
-	exits 0 within 100 dm-replicate --now --verbose plan.json
+	exits 0 within 300 dm-replicate --now --verbose plan.json
 }
 
 # nodes: the guest's block nodes.

@@ -90,7 +90,7 @@ found() {
 prep() {
 	local want=$1
 	shift
-	exits "$want" within 60 dm-prep --json "$@"
+	exits "$want" within 200 dm-prep --json "$@"
 	output=$(cat .out)
 }
 
@@ -270,7 +270,7 @@ driver() {
 		head -c 510 /dev/urandom | dd of=n.raw conv=notrunc status=none
 		printf '\125\252' | dd of=n.raw bs=1 seek=510 conv=notrunc status=none
 		code=0
-		within 60 dm-prep --json n.raw >out 2>err || code=$?
+		within 200 dm-prep --json n.raw >out 2>err || code=$?
 		[ "$code" -eq 1 ] || [ "$code" -eq 3 ] || die "code $code: $(cat err)"
 		jq -e '.ready | not' out
 	done

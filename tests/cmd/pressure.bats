@@ -127,7 +127,7 @@ with open("a.raw", "r+b") as f:
 	truncate -s 20M b.raw
 	nbd s --filter=error file b.raw error=EIO error-pwrite-rate=100%
 	sh_exits 4 "dm-changed a.raw | dm-describe | dm-window | dm-send --allow-change a.raw |
-		timeout 30 dm-write 'a=$uri&timeout=2' >told"
+		timeout 100 dm-write 'a=$uri&timeout=2' >told"
 	one_line dm-write: 'write at' 'Input/output error'
 	dm-json <told | jq -es '(map(select(.type == "written" or .type == "durable")) | length == 0)
 		and (last | .type == "abort")'

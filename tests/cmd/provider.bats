@@ -14,7 +14,7 @@ request() {
 		networks: [{name: "lan", kind: "bridge", source: "br0"}]}} | '"${1:-.}" >request
 }
 verb() {
-	exits "$1" within 60 sh -c "dm-provider-qemu $2 <request"
+	exits "$1" within 200 sh -c "dm-provider-qemu $2 <request"
 }
 
 @test "requests that are wrong" {
@@ -98,10 +98,10 @@ s.serve_forever()'; }
 	for p in qemu libvirt; do
 		[ "$p" = libvirt ] || verb 0 create
 		[ "$p" = libvirt ] || verb 0 network
-		exits 1 within 60 sh -c "dm-provider-$p validate <request"
+		exits 1 within 200 sh -c "dm-provider-$p validate <request"
 		one_line 'not known how to reach port' 'isolated'
 		jq '.machine.isolated = false' request >open
-		exits 0 within 60 sh -c "dm-provider-$p validate <open"
+		exits 0 within 200 sh -c "dm-provider-$p validate <open"
 	done
 }
 
@@ -124,7 +124,7 @@ windows() {
 }
 check() {
 	request ".timeout = 3 | .check = $2"
-	exits "$1" within 60 sh -c './windows validate <request'
+	exits "$1" within 200 sh -c './windows validate <request'
 }
 
 @test "an agent's system and services" {

@@ -110,7 +110,7 @@ stored() {
 	pid=$!
 	joined() { [ "$(dm-checkpoint sessions --json site | jq '.[0].alive')" = true ]; }
 	wait_for joined
-	exits 0 within 20 dm-checkpoint prune --json --keep-last 1 site
+	exits 0 within 100 dm-checkpoint prune --json --keep-last 1 site
 	[ "$(jq '.dropped | length' .out)" -eq 1 ]
 	[ "$(jq .deleted .out)" -eq 0 ]
 	echo go >gate

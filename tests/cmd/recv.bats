@@ -30,7 +30,7 @@ recv() {
 	rm -f b.raw
 	requests --interval 2M >req
 	sh_exits "$code" "set -o pipefail; within() { timeout -k 5 \"\$@\"; }
-		within 60 dm-recv ${RECV-} -- $* <req | dm-recv | dm-write b.raw >/dev/null"
+		within 200 dm-recv ${RECV-} -- $* <req | dm-recv | dm-write b.raw >/dev/null"
 }
 # once COMMAND ELSE: a worker that does the one the first time, then the other.
 once() {
@@ -288,7 +288,7 @@ forged() {
 	END
 	chmod +x link
 	requests --interval 2M >req
-	(within 100 dm-recv --give-up-after 60 -- ./link <req 2>said | dm-recv | dm-write b.raw >/dev/null
+	(within 300 dm-recv --give-up-after 60 -- ./link <req 2>said | dm-recv | dm-write b.raw >/dev/null
 		echo "${PIPESTATUS[*]}" >codes) &
 	at_end reap $!
 	wait_for grep -qs 'three times in a row' said
@@ -310,7 +310,7 @@ reap() { kill "$1" 2>/dev/null || :; }
 	END
 	chmod +x link
 	requests >req
-	sh_exits 4 'within() { timeout -k 5 "$@"; }; within 60 dm-recv --give-up-after 2 -- ./link <req >/dev/null'
+	sh_exits 4 'within() { timeout -k 5 "$@"; }; within 200 dm-recv --give-up-after 2 -- ./link <req >/dev/null'
 	[[ $err == *"nothing came for 2 seconds, the last failure: "* ]]
 }
 

@@ -27,7 +27,7 @@ plan() {
 
 # replicated [OPTION...]: a call that must go well.
 replicated() {
-	exits 0 within 120 dm-replicate --verbose "$@" plan.json
+	exits 0 within 200 dm-replicate --verbose "$@" plan.json
 }
 
 # both_back AT FILE FILE
@@ -177,7 +177,7 @@ change() {
 
 @test "a host that does not answer is the environment's fault" {
 	plan '.workloads[0].host = {ssh: "nowhere.invalid", options: ["-o", "BatchMode=yes"]}'
-	exits 4 within 60 dm-replicate plan.json
+	exits 4 within 200 dm-replicate plan.json
 	[[ $err == *"w: failed with code 4"* ]]
 	[ "$(checkpoints site w)" -eq 0 ]
 }
@@ -218,7 +218,7 @@ change() {
 @test "workloads run side by side; one that fails stops no other" {
 	plan '.workloads += [{name: "bad", disks: [{name: "x", volume: "/no/such/disk"}]},
 		(.workloads[0] | .name = "v"), (.workloads[0] | .name = "u")] | .limits.parallel = 2'
-	exits 4 within 120 dm-replicate --verbose plan.json
+	exits 4 within 200 dm-replicate --verbose plan.json
 	for w in u v w; do
 		[[ $output == *"$w: checkpoint 1, full"* ]]
 	done
@@ -245,7 +245,7 @@ change() {
 	change
 	exits 0 dm-replicate --dry-run plan.json
 	[ "$(checkpoints site w)" -eq 1 ]
-	exits 0 within 60 bash -c "$output"
+	exits 0 within 200 bash -c "$output"
 	[ "$(checkpoints site w)" -eq 2 ]
 	both_back 2 a.raw b.raw
 }

@@ -150,10 +150,10 @@ commits() {
 	s3_start
 	s3_site site --lease 2
 	disk a.raw
-	exits 4 within 60 bash -c "set -o pipefail; dm-changed disk=a.raw | dm-describe | dm-window --interval 4M |
+	exits 4 within 200 bash -c "set -o pipefail; dm-changed disk=a.raw | dm-describe | dm-window --interval 4M |
 		dm-send disk=a.raw | head -c 15M | dm-recv | dm-write repo:site | dm-checkpoint commit --workload w site"
 	[ "$(dm-checkpoint sessions --json site | jq -c '[.[] | .alive]')" = '[false]' ]
-	exits 4 within 60 bash -c "set -o pipefail; dm-changed disk=a.raw | dm-describe | dm-window --interval 4M --resume site |
+	exits 4 within 200 bash -c "set -o pipefail; dm-changed disk=a.raw | dm-describe | dm-window --interval 4M --resume site |
 		dm-send disk=a.raw | head -c 8M | dm-recv | dm-write repo:site | dm-checkpoint commit --workload w site"
 	join other
 	wait_for eval '! dm-checkpoint sessions --json other | jq -e "any(.alive)" >/dev/null'
@@ -365,7 +365,7 @@ commits() {
 	full site w disk=a.raw
 	s3_faults silent=9
 	dm-checkpoint list site >/dev/null
-	within 120 dm-checkpoint verify site >/dev/null
+	within 300 dm-checkpoint verify site >/dev/null
 }
 
 @test "bytes that were damaged on the way are not called rotten" {
@@ -437,5 +437,5 @@ commits() {
 
 @test "killed at any moment, it loses nothing that was acknowledged" {
 	s3_start
-	STORE=s3://bucket/killed PATIENCE=120 "$DM_TOP/tests/fault/kill-rounds" 40
+	STORE=s3://bucket/killed PATIENCE=300 "$DM_TOP/tests/fault/kill-rounds" 40
 }

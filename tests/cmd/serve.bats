@@ -76,13 +76,13 @@ disk_of_parts() {
 
 @test "reads of any size at any place, many in flight, a cache smaller than the disk" {
 	serve s --cache 2M "$site" w
-	within 60 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s a)" "$DM_MADE/a.raw" random 1500 1
-	within 60 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s b)" "$DM_MADE/b.raw" random 1500 2
+	within 200 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s a)" "$DM_MADE/a.raw" random 1500 1
+	within 200 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s b)" "$DM_MADE/b.raw" random 1500 2
 	for i in 3 4 5; do
-		within 60 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s a)" "$DM_MADE/a.raw" random 500 "$i" &
+		within 200 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s a)" "$DM_MADE/a.raw" random 500 "$i" &
 	done
 	wait
-	within 60 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s a)" "$DM_MADE/a.raw" blocks 4096 >failed
+	within 200 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s a)" "$DM_MADE/a.raw" blocks 4096 >failed
 	[ "$(cat failed)" -eq 0 ]
 }
 
@@ -105,7 +105,7 @@ disk_of_parts() {
 	full tall w big.raw
 	serve s tall w
 	[ "$(nbdinfo --size "$(uri s big)")" -eq "$(stat -c %s big.raw)" ]
-	within 30 qemu-img map --output=json -f raw "$(uri s big)" >map
+	within 200 qemu-img map --output=json -f raw "$(uri s big)" >map
 	[ "$(jq '[.[] | select(.data)] | map(.length) | add' map)" -eq 1048576 ]
 	qemu-io -r -f raw -c "read -v $(((1 << 43) + 512)) 64" "$(uri s big)" | sed -n 's/^[0-9a-f]*:  \(.\{47\}\).*/\1/p' >got
 	od -An -v -tx1 -w16 -j $(((1 << 43) + 512)) -N 64 big.raw | sed 's/^ //' >want
@@ -139,8 +139,8 @@ disk_of_parts() {
 	same b.raw b
 	serve old --at 1 --cache 2M s3 w
 	aws_faults error=5 throttle=7 reset=9 short=11 expired=13
-	within 120 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri old a)" "$DM_MADE/a1" random 800 1
-	within 120 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri old b)" "$DM_MADE/b1" random 200 2
+	within 200 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri old a)" "$DM_MADE/a1" random 800 1
+	within 200 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri old b)" "$DM_MADE/b1" random 200 2
 	aws_faults
 
 	# another machine has the bucket only
@@ -155,7 +155,7 @@ disk_of_parts() {
 	diff -r "$DM_FILES" m/a/ --exclude 'new-*' --exclude 'log-*' --exclude 'dir-*' --exclude lost+found
 	# what the store refuses is an error, not zeros
 	aws_faults expired=1
-	run -1 within 60 nbdcopy "$(uri w b)" none
+	run -1 within 200 nbdcopy "$(uri w b)" none
 }
 
 @test "what is served is not pruned, and stays readable while all else goes" {
@@ -192,8 +192,8 @@ disk_of_parts() {
 		done
 	done
 	serve s bad w
-	within 60 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s b)" "$DM_MADE/b.raw" blocks 4096 >b.failed
-	within 60 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s a)" "$DM_MADE/a.raw" blocks 4096 >a.failed
+	within 200 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s b)" "$DM_MADE/b.raw" blocks 4096 >b.failed
+	within 200 /usr/bin/python3 "$DM_LIB/nbd_reads.py" "$(uri s a)" "$DM_MADE/a.raw" blocks 4096 >a.failed
 	failed=$(($(cat a.failed) + $(cat b.failed)))
 	[ "$failed" -gt 0 ]
 	[ "$failed" -le 512 ]

@@ -233,7 +233,7 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 @test "when nothing moves it gives up" {
 	mkfifo hold
 	exec 8<>hold
-	exits 4 within 20 dm-window --timeout 1 <hold >out
+	exits 4 within 100 dm-window --timeout 1 <hold >out
 	one_line dm-window: 'nothing moved for 1 seconds'
 	exec 8>&-
 }
@@ -266,8 +266,8 @@ written='select(.type == "desc") | .type = "written" | .how = "data" | .service_
 	truncate -s 3M a.raw
 	sh_exits 0 'set -o pipefail
 		descs a=3M | (dm-window --acks acks; echo $? >code; sleep 3) |
-			timeout 20 dm-recv -- dm-send --allow-change a.raw |
-			timeout 20 dm-write --acks acks b.raw'
+			timeout 100 dm-recv -- dm-send --allow-change a.raw |
+			timeout 100 dm-write --acks acks b.raw'
 	same a.raw b.raw
 	[ "$(cat code)" -eq 0 ]
 }

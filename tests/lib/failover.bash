@@ -37,7 +37,7 @@ plan() {
 failed_over() {
 	local want=$1
 	shift
-	exits "$want" within 100 dm-failover --json "$@" plan.json || return 1
+	exits "$want" within 300 dm-failover --json "$@" plan.json || return 1
 	# shellcheck disable=SC2012,SC2010  # names are ours
 	evidence=images/evidence/$(ls -t images/evidence | grep 'json$' | head -n 1)
 }

@@ -72,7 +72,7 @@ guest_accel() {
 		DM_ACCEL=$(cat "$said")
 	fi
 	if [ -z "${DM_ACCEL-}" ]; then
-		if [ -w /dev/kvm ] && timeout -k 1 8 qemu-system-x86_64 -accel kvm -cpu host -m 256 -nodefaults \
+		if [ -w /dev/kvm ] && timeout -k 1 20 qemu-system-x86_64 -accel kvm -cpu host -m 256 -nodefaults \
 		    -display none -no-reboot -serial "file:$dir/kvm" -kernel "$dir/vmlinuz" -initrd "$dir/initrd" \
 		    -append "console=ttyS0 quiet panic=-1 guest_try" >"$dir/kvm.log" 2>&1 &&
 		    grep -q 'dm-guest: ready' "$dir/kvm"; then
@@ -165,7 +165,7 @@ guest_start() {
 # guest_wait NAME [TEXT]: until the console says so; "dm-guest: ready" if left
 # out.
 guest_wait() {
-	local dir=$T/$1 end=$((SECONDS + 120))
+	local dir=$T/$1 end=$((SECONDS + 300))
 	until grep -q "${2:-dm-guest: ready}" "$dir/console" 2>/dev/null; do
 		guest_alive "$1" || { cat "$dir/log" >&2; die "guest $1 ended"; return 1; }
 		[ "$SECONDS" -lt "$end" ] || { tail -n 20 "$dir/console" >&2; die "guest $1 does not say: ${2-ready}"; return 1; }
@@ -182,9 +182,9 @@ guest_alive() {
 guest_run() {
 	local sock=$T/$1/cmd in pid line rc=125
 	shift
-	exec {in}< <(exec socat -T 30 STDIO,ignoreeof "UNIX-CONNECT:$sock" <<<"$*" 2>/dev/null 3>&-)
+	exec {in}< <(exec socat -T 60 STDIO,ignoreeof "UNIX-CONNECT:$sock" <<<"$*" 2>/dev/null 3>&-)
 	pid=$!
-	while IFS= read -r -t 30 line <&"$in"; do
+	while IFS= read -r -t 60 line <&"$in"; do
 		line=${line%$'\r'}
 		case $line in
 		::[0-9]*) rc=${line#::}; break ;;
@@ -206,10 +206,10 @@ guest_number() {
 # or failure with QEMU's words.
 guest_qmp() {
 	local in pid line rc=1
-	exec {in}< <(exec socat -T 20 STDIO,ignoreeof "UNIX-CONNECT:$T/$1/qmp" 2>/dev/null 3>&- \
+	exec {in}< <(exec socat -T 60 STDIO,ignoreeof "UNIX-CONNECT:$T/$1/qmp" 2>/dev/null 3>&- \
 	    <<<'{"execute":"qmp_capabilities"}'$'\n'"$2")
 	pid=$!
-	while IFS= read -r -t 20 line <&"$in"; do
+	while IFS= read -r -t 60 line <&"$in"; do
 		case $line in
 		'{"return": {}}'*) [ "$rc" -ne 1 ] || { rc=2; continue; } ;;&
 		*'"error": '*) jq -r .error.desc <<<"$line" >&2; rc=1; break ;;
@@ -231,7 +231,7 @@ guest_kill() {
 	guest_gone "$1"
 }
 guest_gone() {
-	local end=$((SECONDS + 30)) pid
+	local end=$((SECONDS + 120)) pid
 	pid=$(cat "$T/$1/pid")
 	while kill -0 "$pid" 2>/dev/null; do
 		[ "$SECONDS" -lt "$end" ] || die "guest $1 does not end" || return 1

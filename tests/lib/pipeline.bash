@@ -10,7 +10,7 @@ site() {
 
 # pipeline CODE TEXT: run it, the last program must end with CODE.
 pipeline() {
-	exits "$1" within "${DM_TIMEOUT:-120}" bash -c "$2"
+	exits "$1" within "${DM_TIMEOUT:-300}" bash -c "$2"
 }
 
 # iteration and iterate SITE WORKLOAD CHANGED VOLUME...: one iteration, where CHANGED is

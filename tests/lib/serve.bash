@@ -21,7 +21,7 @@ plugin_env() {
 serve() {
 	local name=$1
 	shift
-	exits 0 within 60 dm-serve --json --background --pid-file "$T/$name.pid" "$@" || return 1
+	exits 0 within 200 dm-serve --json --background --pid-file "$T/$name.pid" "$@" || return 1
 	# shellcheck disable=SC2154  # by exits
 	printf '%s\n' "$output" >"$T/$name.json"
 	at_end serve_end "$T/$name.pid"
