@@ -209,6 +209,7 @@ count() {
 		[ "$code" -eq 1 ]
 	}
 	wait_for running
+	own_words second.err
 	[ "$(cat second.err)" = "dm-checkpoint: another iteration of web1 is running" ]
 	exits 4 dm-checkpoint commit --workload db1 site </dev/null
 	exec 9>&-

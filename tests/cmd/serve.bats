@@ -347,6 +347,7 @@ disk_of_parts() {
 	exits 0 dm-serve --stop s.pid
 	[ -z "$err" ]
 	! kill -0 "$server" 2>/dev/null
+	[ ! -e s.pid.log ] || own_words s.pid.log
 	[ ! -s s.pid.log ]
 	wait_for gone
 }
