@@ -301,7 +301,7 @@ disk_of_parts() {
 	(cd m/a && exec sleep 100) &
 	sleeper=$!
 	at_end kill "$sleeper"
-	wait_for test "$(readlink "/proc/$sleeper/cwd")" = "$T/m/a"
+	wait_for eval '[ "$(readlink "/proc/$sleeper/cwd")" = "$T/m/a" ]'
 	dm-serve --stop s.pid
 	grep 'in use' s.pid.log
 	! grep "$T/m" /proc/mounts
