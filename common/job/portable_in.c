@@ -230,6 +230,8 @@ static int take_disk(struct import *x, size_t i, struct err *e)
 	if (rc < 0)
 		return err_prefix(e, "disk %s", cd->name);
 	cd->root = d.root;
+	/* By another tree it would pass for a state that it is not. */
+	cd->has_tree = false;
 	free(cd->point);
 	cd->point = x_printf("root:%s", id_format(x->site->algo, &d.root, text));
 	x->session->disk[i].final = d.root;

@@ -188,3 +188,33 @@ sys.stdin.read()' <hold >held &
 	tar --sparse -cf again.tar -C x B2SUMS >/dev/null
 	refused 3 again.tar
 }
+
+# forged FILTER FILE: the archive out.tar with another manifest, and sums that fit.
+forged() {
+	rm -rf x
+	mkdir x
+	tar -xf out.tar -C x
+	jq "$1" x/manifest.json >m
+	mv m x/manifest.json
+	(cd x && b2sum manifest.json ./*.raw | sed 's, \./, ,' >B2SUMS && tar -cf "../$2" manifest.json ./*.raw B2SUMS --transform 's,^\./,,')
+}
+
+@test "an archive does not pass for a state of another workload" {
+	local root
+	site evil
+	cp c.raw d.raw
+	full evil bad d=c.raw
+	full site web2 d=d.raw
+	root=$(record site web2 .disks[0].root)
+	poke c.raw 0 1000
+	full evil bad d=c.raw
+	dm-checkpoint export evil bad out.tar
+	forged ".checkpoint.disks[0].tree = \"$root\"" tree.tar
+	exits 0 dm-checkpoint import site tree.tar
+	[ "$(record site bad .disks[0].tree)" = null ]
+	# what changed since web2's state is laid over that, and nothing else
+	poke d.raw 500000 1000
+	iterate site web2 "echo 499712 4096 | dm-changed --extents - --base $root d=d.raw" d=d.raw
+	recover site web2 latest d=back.raw
+	same d.raw back.raw
+}
