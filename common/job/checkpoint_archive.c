@@ -93,14 +93,15 @@ static int import_confine(struct site *s, struct err *e)
 
 int checkpoint_import_main(int argc, char **argv, struct err *e)
 {
-	const char *workload = NULL;
+	struct import_how how = { .recovery = false };
 	struct checkpoint *c = NULL;
 	struct site *s;
 	char **args;
 	size_t n;
 	int fd, rc = -1;
 	const struct opt opts[] = {
-		{ "workload", 'w', OPT_STR, &workload, "NAME", "of which it becomes a checkpoint (the one it was of)", 0, 0 },
+		{ "workload", 'w', OPT_STR, &how.workload, "NAME", "of which it becomes a checkpoint (the one it was of)", 0, 0 },
+		{ "recovery", 0, OPT_FLAG, &how.recovery, NULL, "take its recovery configuration too, whose programs a failover runs", 0, 0 },
 		{ NULL, 0, 0, NULL, NULL, NULL, 0, 0 },
 	};
 	const struct opt_prog prog = {
@@ -109,14 +110,17 @@ int checkpoint_import_main(int argc, char **argv, struct err *e)
 	};
 
 	checkpoint_opts(&prog, argc, argv, &args, &n);
-	if (workload && !name_valid(workload))
-		opt_die("--workload: not a name: %s", workload);
+	if (how.workload && !name_valid(how.workload))
+		opt_die("--workload: not a name: %s", how.workload);
 	fd = strcmp(args[1], "-") ? open(args[1], O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	if (fd < 0)
 		return err_sys(e, DM_ENV, errno, "%s", args[1]);
 	s = site_open(args[0], e);
 	if (s && import_confine(s, e) == 0)
-		rc = portable_import(s, fd, workload, &c, e);
+		rc = portable_import(s, fd, &how, &c, e);
+	if (rc == 0 && how.left_out)
+		err_warn("%s: checkpoint %llu: the archive's recovery configuration was left out: it names "
+		    "programs that a failover runs; --recovery takes it", c->workload, (unsigned long long)c->seq);
 	if (rc == 0 && isatty(STDOUT_FILENO))
 		printf("%s: checkpoint %llu\n", c->workload, (unsigned long long)c->seq);
 	checkpoint_free(c);

@@ -22,10 +22,15 @@ void portable_end(void);
  * else of zstd.  0 or -1 with *e. */
 int portable_export(struct site *s, const struct checkpoint *c, int fd, int level, struct err *e);
 
-/* Read one from fd and make a checkpoint of it, of this workload (NULL: the
- * one it was of), in *out, the caller's.  Nothing is made unless all of it was
- * right.  0 or -1 with *e (DM_BAD: no such archive, or damaged). */
-int portable_import(struct site *s, int fd, const char *workload, struct checkpoint **out,
+struct import_how {
+	const char *workload;	/* of which it becomes a checkpoint; NULL: the one it was of */
+	bool recovery;		/* keep the recovery configuration: it names programs to run */
+	bool left_out;		/* out: there was one, and it was not kept */
+};
+/* Read one from fd and make a checkpoint of it, in *out, the caller's.  Nothing
+ * is made unless all of it was right.  0 or -1 with *e (DM_BAD: no such
+ * archive, or damaged). */
+int portable_import(struct site *s, int fd, struct import_how *how, struct checkpoint **out,
     struct err *e);
 
 #endif

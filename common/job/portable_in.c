@@ -336,11 +336,16 @@ static int open_archive(struct import *x, int fd, struct err *e)
 	    bad(x, "no archive of this kind", e);
 }
 
-static int import_all(struct import *x, const char *workload, struct err *e)
+static int import_all(struct import *x, struct import_how *how, struct err *e)
 {
-	if (workload) {
+	if (how->workload) {
 		free(x->c->workload);
-		x->c->workload = x_strdup(workload);
+		x->c->workload = x_strdup(how->workload);
+	}
+	if (!how->recovery && x->c->recovery) {
+		json_decref(x->c->recovery);
+		x->c->recovery = NULL;
+		how->left_out = true;
 	}
 	if (begin(x, e) < 0)
 		return -1;
@@ -350,7 +355,7 @@ static int import_all(struct import *x, const char *workload, struct err *e)
 	return take_sums(x, e) < 0 ? -1 : publish(x, e);
 }
 
-int portable_import(struct site *s, int fd, const char *workload, struct checkpoint **out, struct err *e)
+int portable_import(struct site *s, int fd, struct import_how *how, struct checkpoint **out, struct err *e)
 {
 	struct import x = { .site = s };
 	struct err left = { 0 };
@@ -358,9 +363,9 @@ int portable_import(struct site *s, int fd, const char *workload, struct checkpo
 
 	portable_begin();
 	if (open_archive(&x, fd, e) == 0 && take_manifest(&x, e) == 0) {
-		lock = catalog_lock_workload(s, workload ? workload : x.c->workload, e);
+		lock = catalog_lock_workload(s, how->workload ? how->workload : x.c->workload, e);
 		if (lock >= 0)
-			rc = import_all(&x, workload, e);
+			rc = import_all(&x, how, e);
 	}
 	store_close(x.st);
 	if (x.session && session_end(s, x.session, &left) < 0 && rc == 0) {

@@ -218,3 +218,17 @@ forged() {
 	recover site web2 latest d=back.raw
 	same d.raw back.raw
 }
+
+@test "what an archive wants to be run at a failover is not taken from strangers" {
+	dm-checkpoint init other
+	dm-checkpoint export site web1 out.tar
+	forged '.checkpoint.recovery = {"post": "touch ran"}' script.tar
+	exits 0 dm-checkpoint import other out.tar
+	[ -z "$err" ]
+	exits 0 dm-checkpoint import other script.tar
+	[[ $err == *"recovery configuration was left out"*--recovery* ]]
+	[ "$(record other web1 .recovery)" = null ]
+	exits 0 dm-checkpoint import --recovery other script.tar
+	[ -z "$err" ]
+	[ "$(record other web1 .recovery.post)" = "touch ran" ]
+}

@@ -101,6 +101,7 @@ static void make(int fd, const uint8_t *p, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
 	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	struct import_how how = { .workload = "w", .recovery = true };
 	struct checkpoint *c = NULL, *latest;
 	struct session **v;
 	struct err e = { 0 };
@@ -114,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	else if (len)
 		assert(!fd_write_full(fd, p + 1, len - 1));
 	lseek(fd, 0, SEEK_SET);
-	if (portable_import(site, fd, "w", &c, &e) == 0) {
+	if (portable_import(site, fd, &how, &c, &e) == 0) {
 		latest = catalog_latest(site, "w", &e);
 		assert(latest && latest->seq == c->seq && !strcmp(latest->session, c->session));
 		checkpoint_free(latest);
