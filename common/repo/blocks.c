@@ -209,9 +209,16 @@ static void block_put(struct block *x)
 void blocks_forget(struct blocks *b)
 {
 	pthread_mutex_lock(&b->lock);
-	for (unsigned i = 0; i < BLOCKS; i++)
-		if (b->v[i].state == READY && !b->v[i].refs)
-			b->v[i].state = EMPTY;
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		struct block *x = &b->v[i];
+
+		if (x->state != READY)
+			continue;
+		if (x->refs)
+			x->n = UINT64_MAX;	/* who reads it goes on, and nobody else finds it */
+		else
+			x->state = EMPTY;
+	}
 	pthread_cond_broadcast(&b->change);
 	pthread_mutex_unlock(&b->lock);
 }

@@ -17,8 +17,7 @@ void blocks_free(struct blocks *b);	/* NULL is harmless */
 int blocks_read(struct blocks *b, const uint8_t pack[PACK_ID], uint64_t size, void *p, size_t len, uint64_t off,
     struct err *e);
 
-/* What is kept may be damaged: all of it that nobody reads just now is got
- * anew when it is asked for. */
+/* What is kept may be damaged: all of it is got anew when it is asked for. */
 void blocks_forget(struct blocks *b);
 
 #define PACK_OBJECT 48u

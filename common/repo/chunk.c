@@ -110,15 +110,16 @@ int store_put_chunk(struct store *st, const struct store_chunk *c, uint64_t *add
 	w = work_get(st, e);
 	if (!w)
 		return -1;
-	if (c->base && !id_zero(c->base) && !doomed)
-		r = put_on(st, w, c, added, e);
-	else
+	if (!c->base || id_zero(c->base) || doomed)
 		r = chunk_put_whole(st, w, c, added, e);
+	else if ((r = put_on(st, w, c, added, e)) && store_again(st, e))
+		r = put_on(st, w, c, added, e);
 	work_put(st, w);
 	return r;
 }
 
-int store_read(struct store *st, const struct id *id, uint32_t len, uint32_t off, uint32_t n, void *p, struct err *e)
+static int read_part(struct store *st, const struct id *id, uint32_t len, uint32_t off, uint32_t n, void *p,
+    struct err *e)
 {
 	uint32_t size = leaf_size(st->site->chunk_size);
 	unsigned first = off / size, last;
@@ -127,12 +128,6 @@ int store_read(struct store *st, const struct id *id, uint32_t len, uint32_t off
 	bool direct;
 	int r;
 
-	if (!n || off > len || n > len - off)
-		return err_set(e, DM_ENV, "read of [%u, +%u) in a chunk of %u bytes", off, n, len);
-	if (id_zero(id)) {
-		memset(p, 0, n);
-		return 0;
-	}
 	w = work_get(st, e);
 	if (!w)
 		return -1;
@@ -149,16 +144,26 @@ int store_read(struct store *st, const struct id *id, uint32_t len, uint32_t off
 	return r;
 }
 
-int store_leaves(struct store *st, const struct id *id, uint32_t len, struct id *leaf, struct err *e)
+int store_read(struct store *st, const struct id *id, uint32_t len, uint32_t off, uint32_t n, void *p, struct err *e)
+{
+	int r;
+
+	if (!n || off > len || n > len - off)
+		return err_set(e, DM_ENV, "read of [%u, +%u) in a chunk of %u bytes", off, n, len);
+	if (id_zero(id)) {
+		memset(p, 0, n);
+		return 0;
+	}
+	r = read_part(st, id, len, off, n, p, e);
+	return r && store_again(st, e) ? read_part(st, id, len, off, n, p, e) : r;
+}
+
+static int read_leaves(struct store *st, const struct id *id, uint32_t len, struct id *leaf, struct err *e)
 {
 	struct chain c;
 	struct work *w;
 	int r;
 
-	if (id_zero(id)) {
-		memset(leaf, 0, leaf_count(st->site->chunk_size, len) * sizeof *leaf);
-		return 0;
-	}
 	w = work_get(st, e);
 	if (!w)
 		return -1;
@@ -169,4 +174,16 @@ int store_leaves(struct store *st, const struct id *id, uint32_t len, struct id 
 	}
 	work_put(st, w);
 	return r;
+}
+
+int store_leaves(struct store *st, const struct id *id, uint32_t len, struct id *leaf, struct err *e)
+{
+	int r;
+
+	if (id_zero(id)) {
+		memset(leaf, 0, leaf_count(st->site->chunk_size, len) * sizeof *leaf);
+		return 0;
+	}
+	r = read_leaves(st, id, len, leaf, e);
+	return r && store_again(st, e) ? read_leaves(st, id, len, leaf, e) : r;
 }

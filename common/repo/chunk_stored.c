@@ -130,7 +130,7 @@ static int take_overlaid(struct store *st, struct work *w, const struct id *id, 
 	return res;
 }
 
-int store_read_stored(struct store *st, const struct id *id, uint32_t len, void *p, int *codec, size_t *stored_len,
+static int read_stored(struct store *st, const struct id *id, uint32_t len, void *p, int *codec, size_t *stored_len,
     struct err *e)
 {
 	struct stored out = { .p = p };
@@ -151,4 +151,12 @@ int store_read_stored(struct store *st, const struct id *id, uint32_t len, void 
 	*stored_len = out.len;
 	work_put(st, w);
 	return res;
+}
+
+int store_read_stored(struct store *st, const struct id *id, uint32_t len, void *p, int *codec, size_t *stored_len,
+    struct err *e)
+{
+	int r = read_stored(st, id, len, p, codec, stored_len, e);
+
+	return r < 0 && store_again(st, e) ? read_stored(st, id, len, p, codec, stored_len, e) : r;
 }

@@ -83,7 +83,7 @@ static int check_args(struct store *st, const struct id *base, uint32_t base_len
 	return 0;
 }
 
-int store_patch(struct store *st, const struct id *base, uint32_t base_len, uint32_t len, uint64_t chunk,
+static int patch_once(struct store *st, const struct id *base, uint32_t base_len, uint32_t len, uint64_t chunk,
     const struct frag *f, size_t n, const void *plain, const struct id *claimed, struct id *out, uint64_t *added,
     struct err *e)
 {
@@ -93,8 +93,8 @@ int store_patch(struct store *st, const struct id *base, uint32_t base_len, uint
 	bool doomed;
 	int r;
 
-	*added = 0;
-	if (check_args(st, base, base_len, len, f, n, e) || store_usable(st, e) || !(w = work_get(st, e)))
+	w = work_get(st, e);
+	if (!w)
 		return -1;
 	p.base_len = id_zero(base) ? len : base_len;
 	p.nleaf = leaf_count(st->site->chunk_size, len);
@@ -115,5 +115,20 @@ int store_patch(struct store *st, const struct id *base, uint32_t base_len, uint
 	}
 	chain_close(&c);
 	work_put(st, w);
+	return r;
+}
+
+int store_patch(struct store *st, const struct id *base, uint32_t base_len, uint32_t len, uint64_t chunk,
+    const struct frag *f, size_t n, const void *plain, const struct id *claimed, struct id *out, uint64_t *added,
+    struct err *e)
+{
+	int r;
+
+	*added = 0;
+	if (check_args(st, base, base_len, len, f, n, e) || store_usable(st, e))
+		return -1;
+	r = patch_once(st, base, base_len, len, chunk, f, n, plain, claimed, out, added, e);
+	if (r && store_again(st, e))
+		r = patch_once(st, base, base_len, len, chunk, f, n, plain, claimed, out, added, e);
 	return r;
 }

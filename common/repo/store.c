@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/fdio.h"
+#include "repo/blocks.h"
 #include "repo/chain.h"
 #include "repo/store_priv.h"
 #include "repo/store_write.h"
@@ -328,6 +329,15 @@ int store_pread(struct store *st, struct loc *l, uint32_t off, void *p, uint32_t
 		return -1;
 	memcpy(p, l->opened + off, len);
 	return 0;
+}
+
+bool store_again(struct store *st, struct err *e)
+{
+	if (!st->site->blocks || e->code != DM_BAD)
+		return false;
+	blocks_forget(st->site->blocks);
+	*e = (struct err){ 0 };
+	return true;
 }
 
 int store_unknown(struct store *st, const struct id *id, struct err *e)

@@ -96,11 +96,18 @@ static int leaves_read(struct store *st, const struct id *name, uint32_t plain, 
 	    id_format(st->site->algo, name, text));
 }
 
+static int leaves_get(struct store *st, const struct id *name, uint32_t plain, struct id *leaf, struct err *e)
+{
+	int r = leaves_read(st, name, plain, leaf, e);
+
+	return r && store_again(st, e) ? leaves_read(st, name, plain, leaf, e) : r;
+}
+
 int store_check_leaves(struct store *st, const struct id *name, uint32_t plain, struct err *e)
 {
 	struct id leaf[LEAVES_MAX];
 
-	return leaves_read(st, name, plain, leaf, e);
+	return leaves_get(st, name, plain, leaf, e);
 }
 
 int store_tree_leaves(struct store *st, const struct id *id, uint32_t len, struct id *leaf, struct err *e)
@@ -115,5 +122,5 @@ int store_tree_leaves(struct store *st, const struct id *id, uint32_t len, struc
 		return -1;
 	}
 	store_leaves_name(id, &name);
-	return leaves_read(st, &name, len, leaf, e);
+	return leaves_get(st, &name, len, leaf, e);
 }

@@ -34,7 +34,7 @@ int store_put_node(struct store *st, const struct id child[NODE_WAYS], struct id
 	return store_append(st, &r, &iov, 1, added, e);
 }
 
-int store_node(struct store *st, const struct id *id, struct id child[NODE_WAYS], struct err *e)
+static int read_node(struct store *st, const struct id *id, struct id child[NODE_WAYS], struct err *e)
 {
 	uint8_t buf[RECORD_HEADER + NODE_BODY_MAX];
 	const uint8_t *p = buf + RECORD_HEADER;
@@ -72,6 +72,13 @@ int store_node(struct store *st, const struct id *id, struct id child[NODE_WAYS]
 	return err_set(e, DM_BAD, "%s: the node %s is damaged", st->site->path, id_format(st->site->algo, id, text));
 }
 
+int store_node(struct store *st, const struct id *id, struct id child[NODE_WAYS], struct err *e)
+{
+	int r = read_node(st, id, child, e);
+
+	return r && store_again(st, e) ? read_node(st, id, child, e) : r;
+}
+
 /* Roots: size u64, height u8, 7 bytes 0, top. */
 #define ROOT_BODY (16 + ID_LEN)
 
@@ -96,7 +103,7 @@ int store_put_root(struct store *st, uint64_t size, const struct id *top, struct
 	return store_append(st, &r, &iov, 1, &added, e);
 }
 
-int store_root(struct store *st, const struct id *root, struct root_info *out, struct err *e)
+static int read_root(struct store *st, const struct id *root, struct root_info *out, struct err *e)
 {
 	struct site *s = st->site;
 	uint8_t buf[RECORD_HEADER + ROOT_BODY];
@@ -120,4 +127,11 @@ int store_root(struct store *st, const struct id *root, struct root_info *out, s
 			return 0;
 	}
 	return err_set(e, DM_BAD, "%s: the root %s is damaged", s->path, id_format(s->algo, root, text));
+}
+
+int store_root(struct store *st, const struct id *root, struct root_info *out, struct err *e)
+{
+	int r = read_root(st, root, out, e);
+
+	return r && store_again(st, e) ? read_root(st, root, out, e) : r;
 }

@@ -79,6 +79,11 @@ int store_pread(struct store *st, struct loc *l, uint32_t off, void *p, uint32_t
 int store_record(struct store *st, const struct id *id, enum record_type type, bool check, uint8_t *buf,
     struct record *r, struct err *e);
 
+/* After a read that failed with *e: true, with *e empty again, when that is of
+ * bytes which may have been damaged on their way from an object store.  Nothing
+ * that was got before is used any more, and the read is worth another attempt. */
+bool store_again(struct store *st, struct err *e);
+
 /* *e: the id is not there (DM_NO).  Returns -1. */
 int store_unknown(struct store *st, const struct id *id, struct err *e);
 

@@ -380,7 +380,15 @@ commits() {
 		s3_faults
 		jq -e '.ok and (.damaged | length) == 0' <<<"$output" >/dev/null
 	done
-	dm-restore site w back.raw && same a.raw back.raw
+	for n in 1 7 15; do
+		s3_faults flip=$n
+		exits 0 dm-restore site w back.raw
+		same a.raw back.raw
+		s3_faults flip=$n
+		exits 0 dm-checkpoint export site w out.tar
+		s3_faults
+		rm back.raw out.tar
+	done
 }
 
 @test "bytes that rotted in the store are found, named and stored anew" {
