@@ -286,7 +286,7 @@ load ../lib/failover
 	cp disk.raw lost.raw
 	poke "$(echo images/runs/*/w/root.raw)" 2000000 4096
 	exits 0 dm-failover --failback --dry-run plan.json
-	[[ $output == *"ssh src"*"dm-write --verify-base"* ]]
+	[[ $output == *"ssh -o BatchMode=yes "*" src "*"dm-write --verify-base"* ]]
 	fault stop no
 	exits 1 dm-failover --failback plan.json
 	[[ $err == *"does not stop; --force"* ]]
