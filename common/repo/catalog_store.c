@@ -179,12 +179,13 @@ static int keep_dead(struct site *s, const struct checkpoint *c, const char *pat
 int catalog_store_drop(struct site *s, const struct checkpoint *c, bool external, struct err *e)
 {
 	char path[CATALOG_PATH], mark[CATALOG_PATH];
+	const struct object_put q = { .name = mark, .p = "", .create = true, .still = lease_still, .arg = s->turn };
 	struct beside b;
 	int r;
 
 	catalog_file(path, c->workload, c->seq, ".json");
 	catalog_file(mark, c->workload, c->seq, ".drop");
-	if (file_create(s, mark, "", 0, e) < 0)
+	if (object_put(s->objects, &q, e) < 0)
 		return -1;
 	r = look(s, c->workload, c->seq, NULL, &b, e);
 	if (!r && (!b.record || b.pin || b.held))
@@ -194,7 +195,7 @@ int catalog_store_drop(struct site *s, const struct checkpoint *c, bool external
 	if (!r)
 		r = pruned_note_store(s, c->workload, c, NULL, e);
 	if (!r)
-		r = file_remove(s, path, e);
+		r = object_remove_while(s->objects, path, lease_still, s->turn, e);
 	if (!r) {
 		catalog_file(path, c->workload, c->seq, ".copy");
 		unlinkat(s->dir, path, 0);

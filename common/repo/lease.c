@@ -74,8 +74,11 @@ static int beat(struct lease *l, struct err *e)
 int lease_still(void *arg, struct err *e)
 {
 	struct lease *l = arg;
-	int64_t age = now_boot() - __atomic_load_n(&l->last, __ATOMIC_ACQUIRE);
+	int64_t age;
 
+	if (!l)
+		return 0;
+	age = now_boot() - __atomic_load_n(&l->last, __ATOMIC_ACQUIRE);
 	if (age >= (int64_t)l->site->lease_s * SECOND)
 		__atomic_store_n(&l->lapsed, true, __ATOMIC_RELEASE);
 	if (!__atomic_load_n(&l->lapsed, __ATOMIC_ACQUIRE))

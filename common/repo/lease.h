@@ -22,8 +22,8 @@
 struct lease;
 /* Made and held.  NULL with *e. */
 struct lease *lease_new(struct site *s, const char *name, struct err *e);
-/* Does it still stand?  0; -1 (DM_ENV): it lapsed, and what needs it must not
- * be done any more.  Shaped for object_put's `still'. */
+/* Does it still stand?  0, also of NULL; -1 (DM_ENV): it lapsed, and what needs
+ * it must not be done any more.  Shaped for object_put's `still'. */
 int lease_still(void *lease, struct err *e);
 /* Let it go; the object is removed when `remove' is set.  NULL is harmless. */
 void lease_free(struct lease *l, bool remove);

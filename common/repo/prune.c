@@ -283,7 +283,7 @@ static int begin_alone(struct prune *p, struct err *e)
 	rc = lock_try(fd, LOCK_EXCLUSIVE, e);
 	if (rc == 1)
 		rc = err_set(e, DM_NO, "another prune is running");
-	if (rc == 0 && p->site->objects && !(p->turn = lease_alone(p->site, "prune", e)))
+	if (rc == 0 && p->site->objects && !(p->site->turn = lease_alone(p->site, "prune", e)))
 		rc = -1;
 	if (rc == 0)
 		return fd;
@@ -293,8 +293,8 @@ static int begin_alone(struct prune *p, struct err *e)
 
 static void end_alone(struct prune *p, int fd)
 {
-	lease_alone_free(p->turn);
-	p->turn = NULL;
+	lease_alone_free(p->site->turn);
+	p->site->turn = NULL;
 	fd_close(fd);
 }
 

@@ -12,7 +12,6 @@ struct prune {
 	const struct prune_how *how;
 	struct prune_report *report;
 	bool gave_reserve;
-	struct lease *turn;	/* in an object store: ours among all machines */
 };
 
 /* prune_doom.c: the first phase. */

@@ -166,9 +166,7 @@ static int unlink_gone(struct sweep *w, struct err *e)
 	for (size_t i = 0; i < w->ngone; i++) {
 		struct pack_use *u = use_of(w, w->gone[i]);
 
-		if (w->p->turn && lease_still(w->p->turn, e))
-			return -1;
-		if (pack_unlink(w->p->site, u->pack.id, e))
+		if (lease_still(w->p->site->turn, e) || pack_unlink(w->p->site, u->pack.id, e))
 			return -1;
 		dir[u->pack.id[0]] = true;
 		w->p->report->freed += (int64_t)u->pack.size;

@@ -13,6 +13,7 @@
 #include "repo/catalog_chain.h"
 #include "repo/catalog_dir.h"
 #include "repo/files.h"
+#include "repo/lease.h"
 
 #define PRUNED "pruned"
 #define PRUNED_MAX GIB(1)	/* sites of early versions have a line of each */
@@ -254,7 +255,7 @@ int pruned_note_store(struct site *s, const char *workload, const struct checkpo
 	if (rc > 0)
 		buf_put(&b, text, len);
 	note_put(&b, c, lost);
-	rc = file_replace(s, path, b.p, b.len, NULL, NULL, e);
+	rc = file_replace(s, path, b.p, b.len, lease_still, s->turn, e);
 	buf_free(&b);
 	free(text);
 	return rc;
@@ -345,7 +346,7 @@ int pruned_fold(struct site *s, const char *workload, struct checkpoint *const *
 		kept += keep[i];
 	if (kept < p.n) {
 		pruned_text(&p, keep, &b);
-		rc = file_replace(s, pruned_path(path, workload), b.p, b.len, NULL, NULL, e);
+		rc = file_replace(s, pruned_path(path, workload), b.p, b.len, lease_still, s->turn, e);
 	}
 	buf_free(&b);
 	free(keep);

@@ -118,7 +118,7 @@ int session_save(struct site *s, struct session *se, struct err *e)
 	session_state_path(path, se->name);
 	r = crypt_text_seal(s, path, text, &b, e);
 	if (!r)
-		r = file_replace(s, path, b.p, b.len, se->lease ? lease_still : NULL, se->lease, e);
+		r = file_replace(s, path, b.p, b.len, lease_still, se->lease, e);
 	buf_free(&b);
 	free(text);
 	return r;

@@ -29,6 +29,7 @@ struct site {
 	struct objects *objects;	/* NULL: all of it is in the directory */
 	struct blocks *blocks;		/* of packs, that were read */
 	struct leases *leases;		/* NULL: none was taken */
+	struct lease *turn;		/* to prune, while this process has it */
 	char machine[SITE_MACHINE + 1];	/* names this directory among those of the site */
 	unsigned lease_s;		/* how long a lease lasts */
 	uint64_t slots_seen;		/* number of the key slots read last */

@@ -272,6 +272,32 @@ commits() {
 	[ "$(s3_stats | jq '[.objects.bucket[]] | add')" -lt $((before - (20 << 20))) ]
 }
 
+@test "a prune whose turn lapsed drops no more checkpoints" {
+	local prune got=0
+	s3_start
+	s3_site site --lease 2
+	image_random a.raw 1M
+	for _ in 1 2 3; do
+		full site w disk=a.raw
+	done
+	preload_fault dm-checkpoint:unlinkat:1:STOP	# the first is gone, and so is its copy
+	dm-checkpoint prune --keep-last 1 site 2>prune.err 3>&- &
+	prune=$!
+	at_end kill_if_alive "$prune"
+	no_fault
+	wait_for grep -q '^State:.T' "/proc/$prune/status"
+	[ "$(checkpoints site w)" = 2 ]
+	sleep 3		# more than the lease lasts, which only its holder tells
+	kill -CONT "$prune"
+	wait "$prune" || got=$?
+	[ "$got" = 4 ]
+	grep -q lapsed prune.err
+	[ "$(checkpoints site w)" = 2 ]
+	exits 0 dm-restore --at 2 site w back.raw
+	exits 0 dm-checkpoint prune --keep-last 1 site
+	[ "$(checkpoints site w)" = 1 ]
+}
+
 @test "what prune rewrites on one machine is found by another that had it in its index" {
 	s3_start
 	s3_site site
