@@ -244,7 +244,7 @@ load ../lib/failover
 	rc=0; wait "$group" || rc=$?
 	[ "$rc" -eq 4 ]
 	[[ $(cat .bg.err) == *"run it again"* ]]
-	! pgrep -f "^(timeout|bash|sleep).*$T/"
+	wait_for ended "^(timeout|bash|sleep).*$T/"
 	fault w.start
 	failed_over 0
 	says '.result == "completed"'
@@ -333,7 +333,7 @@ load ../lib/failover
 	[ ! -e "$(echo images/runs/*/w)/root.raw" ]
 	qemu-img compare -q -f raw -F qcow2 disk.raw images/runs/*/w/root.qcow2
 	exits 0 dm-failover --clean plan.json
-	! pgrep -f "$T/images" >&2
+	wait_for ended "$T/images"
 	plan 'del(.workloads[1]) | .workloads[0].recovery = {provider: "\($t)/provider", instant: true}'
 	failed_over 1
 	one_line 'w: its machine stays on served disks: the provider cannot move it'
@@ -347,7 +347,7 @@ load ../lib/failover
 	qemu-img compare -q -f raw -F qcow2 disk.raw images/runs/*/w/root.qcow2
 	[ "$(od -An -tx1 -j1M -N2 disk.raw)" = " 07 07" ]
 	exits 0 dm-failover --clean plan.json
-	! pgrep -f "$T/images" >&2
+	wait_for ended "$T/images"
 	nothing_left
 }
 
@@ -384,6 +384,7 @@ load ../lib/failover
 	cat >bin/dm-restore <<-END
 		#!/bin/bash
 		echo + >>$T/restores
+		until [ "\$(grep -c + $T/restores)" -ge "\$(cat $T/together)" ]; do sleep 0.02; done
 		$DM_TOP/scripts/dm-restore "\$@"; rc=\$?
 		echo - >>$T/restores
 		exit \$rc
@@ -391,9 +392,11 @@ load ../lib/failover
 	chmod +x bin/dm-restore
 	for x in 1 2 3; do full site "x$x" root="$T/disk.raw"; done
 	plan '.failover.limits = {storage: 1} | .workloads += [("x1", "x2", "x3") | {name: ., disks: [{name: "root", volume: "\($t)/disk.raw"}]}]'
+	echo 1 >together
 	PATH=$T/bin:$PATH failed_over 0 --test
 	[ "$(tr -d '\n' <restores)" = +-+-+-+-+- ]
 	: >restores
+	echo 2 >together	# the first goes on when another one has begun
 	plan '.failover.limits = {storage: 5} | .workloads += [("x1", "x2", "x3") | {name: ., disks: [{name: "root", volume: "\($t)/disk.raw"}]}]'
 	PATH=$T/bin:$PATH failed_over 0 --test
 	[[ $(tr -d '\n' <restores) == ++* ]]

@@ -70,6 +70,7 @@ load ../lib/failover
 	exits 2 dm-failover --status --workload w plan.json
 }
 
+readers() { [ "$(pgrep -fc "^qemu-nbd .*$T/images")" -eq "$1" ]; }
 @test "failback: one that was ended or killed leaves no reader in the way of the next" {
 	plan 'del(.workloads[1]) | .workloads[0].recovery = {provider: "\($t)/provider", instant: true}'
 	failed_over 1
@@ -90,7 +91,7 @@ load ../lib/failover
 		rc=0; wait "$group" || rc=$?
 		[ "$rc" -eq 4 ] || [ "$signal" = KILL ]
 		wait_for flock -n images/lock true
-		[ "$(pgrep -fc "^qemu-nbd .*$T/images")" -eq "$([ "$signal" = KILL ] && echo 1 || echo 0)" ]
+		wait_for readers "$([ "$signal" = KILL ] && echo 1 || echo 0)"
 	done
 	exits 0 within 200 dm-failover --failback plan.json
 	qemu-img compare -q -f raw -F qcow2 disk.raw images/runs/*/w/root.qcow2

@@ -7,27 +7,33 @@ load ../lib/pipeline
 load ../lib/provider
 load ../lib/failover
 
+# hangs VERB: only its call has little time, and all others what they need.
+hangs() {
+	plan ".defaults.recovery += {validate: [{kind: \"agent\"$([ "$1" != validate ] || echo ', timeout: "1s"')}],
+		timeouts: (if \"$1\" == \"validate\" then {} else {$1: \"1s\"} end)} | del(.workloads[1])"
+	fault "$1" hang
+}
+
 @test "a provider that hangs at quota, validate, stop and destroy" {
-	plan '.defaults.recovery += {validate: [{kind: "agent", timeout: "1s"}],
-		timeouts: {quota: "1s", stop: "1s", destroy: "1s"}} | del(.workloads[1])'
-	fault quota hang
+	hangs quota
 	failed_over 4
 	says '.result == "failed"'
 	one_line 'quota: did not answer'
 	[ ! -e images/runs/*/w ]
 	fault quota
-	fault validate hang
+	hangs validate
 	failed_over 1 --test
 	nothing_left
 	fault validate
-	fault stop hang
+	hangs stop
 	failed_over 0 --test
 	fault stop
 	nothing_left
-	fault destroy hang
+	hangs destroy
 	failed_over 4 --test
 	[[ $err == *"not cleaned up"*--clean* ]]
 	fault destroy
+	plan 'del(.workloads[1])'
 	exits 0 dm-failover --clean plan.json
 	nothing_left
 }
@@ -36,7 +42,7 @@ load ../lib/failover
 	plan '.failover.post = {command: "bash -c \"while :; do sleep 1000; done\" \($t)/x; true", timeout: "1s"}'
 	failed_over 1
 	says '.steps[] | select(.step == "post") | .error | startswith("did not answer within 1s")'
-	! pgrep -f "$T/x"
+	wait_for ended "$T/x"
 }
 
 @test "an interrupted --clean can be called again" {

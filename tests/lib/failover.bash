@@ -49,9 +49,14 @@ says() {
 # shellcheck disable=SC2034  # for the tests
 w='.workloads[] | select(.name == "w")'
 
+# ended PATTERN: no process has such a command line.  What was killed may take a
+# moment to be gone.
+ended() {
+	! pgrep -f "$1" >/dev/null
+}
 # nothing_left: no process of this test, no machine, no lock.
 nothing_left() {
-	! pgrep -f "^(timeout|bash|sleep).*$T/" >&2 || die "processes are left" || return 1
+	wait_for ended "^(timeout|bash|sleep).*$T/" || die "processes are left" || return 1
 	[ -z "$(ls platform)" ] || die "machines are left: $(ls platform)" || return 1
 	flock -n images/lock true || die "the lock is held"
 }
