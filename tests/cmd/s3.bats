@@ -148,7 +148,7 @@ commits() {
 
 @test "an iteration that was cut off goes on where it was, from this machine and from another" {
 	s3_start
-	s3_site site --lease 2
+	s3_site site --lease 4
 	disk a.raw
 	exits 4 within 200 bash -c "set -o pipefail; dm-changed disk=a.raw | dm-describe | dm-window --interval 4M |
 		dm-send disk=a.raw | head -c 15M | dm-recv | dm-write repo:site | dm-checkpoint commit --workload w site"
@@ -191,7 +191,7 @@ commits() {
 
 @test "a writer whose lease lapsed does not commit, whether it was given up or not" {
 	s3_start
-	s3_site site --lease 2
+	s3_site site --lease 4
 	join other
 	disk a.raw
 	written site a.raw

@@ -67,23 +67,24 @@ reap() { kill "$1" 2>/dev/null || :; }
 	rm -r site
 	dm-checkpoint init --chunk-size 64K site	# so that a rate is soon known
 	plan 'del(.limits) | .workloads[0].disks[1].volume = "b.raw"'
+	image_random a.raw 16M
 	image_random b.raw 3M
 	dm-replicate --now plan.json
-	poke a.raw 0 4194304
-	# 4 MiB at 64 KiB a second are more than half a minute.
-	plan 'del(.limits) | .workloads[0] += {limits: {rate: "64K"}, rpo: "30s"} | .workloads[0].disks[1].volume = "b.raw"'
+	poke a.raw 0 16777216
+	# 16 MiB at 64 KiB a second are more than four minutes.
+	plan 'del(.limits) | .workloads[0] += {limits: {rate: "64K"}, rpo: "2m"} | .workloads[0].disks[1].volume = "b.raw"'
 	dm-replicate --now plan.json 2>err &
 	at_end reap $!
 	wait_for eval '[ "$(status ".disks[0].eta_seconds > 0")" = true ]'
 	dm-status --json plan.json >s
 	jq -e '.workloads[0] | .state == "synchronizing" and .backlog_complete and .running and
-		(.exceeded | not) and .breach_predicted and .predicted_lag_seconds > 30 and
-		(.disks[0] | .name == "d" and .backlog_bytes > 0 and .backlog_bytes + .done_bytes == 4194304 and
+		(.exceeded | not) and .breach_predicted and .predicted_lag_seconds > 120 and
+		(.disks[0] | .name == "d" and .backlog_bytes > 0 and .backlog_bytes + .done_bytes == 16777216 and
 			.rate_bytes_per_second > 0 and .breach_predicted and .window_bytes > 0) and
 		(.disks[1] | .name == "e" and .backlog_bytes == 0 and .eta_seconds == 0)' s
 	# What is told is what was measured: the limit.
-	jq -e '.workloads[0].disks[0] | (.rate_bytes_per_second | . > 40000 and . < 110000) and
-		(.eta_seconds | . > 30 and . < 100)' s
+	jq -e '.workloads[0].disks[0] | (.rate_bytes_per_second | . > 30000 and . < 130000) and
+		(.eta_seconds | . > 120 and . < 600)' s
 	exits 0 dm-status plan.json
 	[[ $output == *"d  "*"synchronizing"*"breach ("* ]]
 	dm-status --prometheus m.prom plan.json
