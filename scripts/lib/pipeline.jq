@@ -16,7 +16,7 @@
 #   site      its config
 
 # A word for the shell.
-def q: if test("^[A-Za-z0-9_@%+=:,./-]+$") then . else @sh end;
+def q: if test("^[A-Za-z0-9_@%+=:,./-]+\\z") then . else @sh end;
 def words: map(q) | join(" ");
 
 # The words before a command that runs where the disks are.  Nobody may be here

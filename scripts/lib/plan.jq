@@ -13,13 +13,13 @@ def either($string; $object): {kind: "either", string: $string, object: $object}
 # An object whose key "kind" chooses among several.
 def variant($of): {kind: "variant", of: $of};
 
-def any_text: text("a string that is not empty"; "^[^\\x00-\\x1f]+$");
+def any_text: text("a string that is not empty"; "^[^\\x00-\\x1f]+\\z");
 def name: text("a name of up to 64 letters, digits, dots, dashes or underscores";
-	"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$");
-def size: text("a size such as \"32M\""; "^[1-9][0-9]*[KMGT]?$");
-def duration: text("a duration such as \"15m\", \"2h\" or \"7d\""; "^[1-9][0-9]*[smhdw]$");
+	"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\\z");
+def size: text("a size such as \"32M\""; "^[1-9][0-9]*[KMGT]?\\z");
+def duration: text("a duration such as \"15m\", \"2h\" or \"7d\""; "^[1-9][0-9]*[smhdw]\\z");
 def one_rate: text("a rate such as \"20M\", \"100Mbit\" or \"none\", with \"@08:00-18:00\" behind it or not";
-	"^(none|[1-9][0-9]*([KMGT]|[kKMG]?[bB][iI][tT])?)(@[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])?$");
+	"^(none|[1-9][0-9]*([KMGT]|[kKMG]?[bB][iI][tT])?)(@[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9])?\\z");
 def rate: {kind: "either", string: one_rate, array: list(one_rate)};
 def tracker: one_of(["auto", "scan", "state", "reflink", "bitmap", "full"]);
 def fallback: one_of(["none", "scan", "full"]);
@@ -43,20 +43,20 @@ def validation: record({
 }; ["kind"]);
 def network: record({
 	name: name, kind: one_of(["user", "bridge", "socket", "network"]), source: any_text,
-	mac: text("a MAC address such as \"52:54:00:12:34:56\""; "^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$"),
+	mac: text("a MAC address such as \"52:54:00:12:34:56\""; "^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}\\z"),
 	model: one_of(["virtio", "e1000", "e1000e", "rtl8139"]),
-	address: text("an IP address"; "^[0-9a-fA-F.:]+$"),
+	address: text("an IP address"; "^[0-9a-fA-F.:]+\\z"),
 	forward: list(record({guest: port, host: port}; ["guest"]))
 }; ["name", "kind"]);
 def machine_disk: record({
 	name: name, boot: count(1; 99), bus: one_of(["virtio", "nvme", "scsi", "sata", "ide"]),
 	target: text("an absolute path, which may follow \"file:\", or \"ebs:new\" with parameters";
-		"^((file:)?/[^\\x00-\\x1f?]+|ebs:new([?][^\\x00-\\x1f]*)?)$"),
+		"^((file:)?/[^\\x00-\\x1f?]+|ebs:new([?][^\\x00-\\x1f]*)?)\\z"),
 	home: any_text
 }; ["name"]);
 def recovery: record({
 	provider: text("a provider's name or absolute path";
-		"^(/[^\\x00-\\x1f]+|[A-Za-z0-9_][A-Za-z0-9._-]{0,63})$"),
+		"^(/[^\\x00-\\x1f]+|[A-Za-z0-9_][A-Za-z0-9._-]{0,63})\\z"),
 	group: name, order: count(0; 9999), delay: duration,
 	memory: size, cpus: count(1; 512), machine: name, cpu: any_text,
 	firmware: one_of(["bios", "uefi"]),
@@ -86,7 +86,7 @@ def source:
 		libvirt: record({kind: any_text, uri: any_text, domain: name, freeze: $freeze,
 			scratch: any_text}; ["domain"]),
 		ebs: record({kind: any_text, region: name, profile: any_text,
-			instance: text("the id of an instance such as \"i-0123456789abcdef0\""; "^i-[0-9a-z]+$")}; ["instance"])
+			instance: text("the id of an instance such as \"i-0123456789abcdef0\""; "^i-[0-9a-z]+\\z")}; ["instance"])
 	});
 
 def settings: {
@@ -106,7 +106,7 @@ def settings: {
 def plan: record({
 	site: any_text,
 	limits: record({parallel: count(1; 256), rate: rate,
-		budget: text("a size such as \"512M\", or \"FILE,512M\""; "^([^,\\x00-\\x1f]+,)?[1-9][0-9]*[KMGT]?$")}; []),
+		budget: text("a size such as \"512M\", or \"FILE,512M\""; "^([^,\\x00-\\x1f]+,)?[1-9][0-9]*[KMGT]?\\z")}; []),
 	failover: failover,
 	defaults: record(settings; []),
 	workloads: list(record(settings + {name: name, disks: list(disk)}; ["name", "disks"]))
@@ -125,10 +125,12 @@ def distance($a; $b):
 	) | last;
 
 def suggestion($word; $words):
-	[$words[] | {w: ., d: distance($word; .)} | select(.d <= 2 or (.w | startswith($word)))] |
+	[select(($word | length) <= 64) | $words[] | {w: ., d: distance($word; .)} | select(.d <= 2 or (.w | startswith($word)))] |
 	sort_by(.d) | if length > 0 then " (did you mean \"\(.[0].w)\"?)" else "" end;
 
-def at($path; $key): if $path == "" then $key else "\($path).\($key)" end;
+# A key as it is, or quoted when it would not be one word of one line.
+def at($path; $k): (if $k | test("^[^\\x00-\\x20\\x7f]+\\z") then $k else $k | tojson end) as $key |
+	if $path == "" then $key else "\($path).\($key)" end;
 def of($path): if $path == "" then "" else "\($path): " end;
 
 def check($s; $path):
@@ -235,7 +237,7 @@ def plan_sense:
 				"\($q).tracker: \"reflink\" is for files; a guest's disks have \"bitmap\""),
 			(select(.target // "" | startswith("ebs:") and (test("^ebs:(new)?([?]|$)") | not)) |
 				"\($q).target: must be \"ebs:new\" with parameters or none: the snapshot to go on from is known from the catalog"),
-			(select($kind == "ebs" and (.volume | test("^(vol-[0-9a-z]+|(/dev/)?[A-Za-z0-9]+)$") | not)) |
+			(select($kind == "ebs" and (.volume | test("^(vol-[0-9a-z]+|(/dev/)?[A-Za-z0-9]+)\\z") | not)) |
 				"\($q).volume: must be a volume or a device of the instance, \"vol-...\" or \"/dev/sdf\", not \(.volume | tojson)"),
 			(select(.tracker == "state" and (has("state") | not)) |
 				"\($q).state: is missing, and the tracker \"state\" needs it"),

@@ -76,6 +76,18 @@ broken() {
 	broken '.workloads[0].transforms = {compress: "gzip"}' 'workloads[0].transforms.compress: must be one of "zstd", "none"'
 }
 
+@test "a line's end is part of a value, also the last" {
+	broken '.workloads[0].name += "\n"' 'workloads[0].name: must be a name' '"web1\n"'
+	broken '.workloads[0].disks[0].volume += "\n"' 'workloads[0].disks[0].volume: must be' '"/a\n"'
+	broken '.workloads[0].window = "32M\n"' 'workloads[0].window: must be a size'
+	broken '.workloads[0]["site\u001b\n"] = 1' 'workloads[0]."site\u001b\n": unknown key'
+}
+
+# bats test_tags=plain
+@test "plans that were changed at random are taken or refused, never misread" {
+	"$DM_TOP/tests/fault/plan-mutants" 12
+}
+
 @test "unknown keys are refused, with a guess" {
 	broken '.workload = 1' 'workload: unknown key (did you mean "workloads"?)'
 	broken '.workloads[0].disk = 1' 'workloads[0].disk: unknown key (did you mean "disks"?)'
