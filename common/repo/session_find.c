@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -121,11 +122,15 @@ static int lock_alone(struct site *s, const char *name, bool *committing, struct
 	char path[SESSION_PATH];
 	int make = s->objects ? O_CREAT : 0;
 	int fd = openat(s->dir, session_lock_path(path, name), O_RDWR | O_CLOEXEC | make, 0600), r;
+	struct stat st;
 
 	*committing = false;
 	if (fd == -1)
 		return errno == ENOENT ? -2 : err_sys(e, DM_ENV, errno, "open %s/%s", s->path, path);
 	r = lock_try(fd, LOCK_EXCLUSIVE, e);
+	/* Who had it before us may have removed it: then the name is another's. */
+	if (r == 0 && (fstat(fd, &st) || !st.st_nlink))
+		r = 1;
 	if (r == 0 && s->objects) {
 		r = session_store_alone(s, name, committing, e);
 		if (r)

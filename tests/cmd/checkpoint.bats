@@ -1,6 +1,7 @@
 # dm-checkpoint: sites, what is sealed and what is refused, looking after it.
 load ../lib/common
 load ../lib/volumes
+load ../lib/faults
 
 setup() {
 	dm_setup
@@ -266,6 +267,27 @@ count() {
 	exits 0 dm-checkpoint abandon site "$(dm-checkpoint sessions --json site | jq -r '.[0].session')"
 	[ "$(dm-checkpoint sessions --json site)" = "[]" ]
 	exits 0 dm-checkpoint abandon site
+}
+
+@test "a session that ends and begins again while it is being given up is left alone" {
+	local id n got=0
+	store a.raw
+	id=$(dm-checkpoint sessions --json site | jq -r '.[0].session')
+	for n in {1..40}; do	# the call that opens its lock file is among them
+		preload_fault "dm-checkpoint:openat:$n:STOP"
+		dm-checkpoint abandon site "$id" 2>/dev/null 3>&- &
+		no_fault
+		wait_for grep -q '^State:.T' "/proc/$!/status"
+		find "/proc/$!/fd" -lname "*/open/$id" | grep -q . && break
+		kill -KILL "$!"
+	done
+	rm "site/open/$id"
+	: >"site/open/$id"
+	kill -CONT "$!"
+	wait "$!" || got=$?
+	[ "$got" = 1 ]
+	[ -e "site/open/$id" ]
+	[ -s "site/open/$id.json" ]
 }
 
 @test "a damaged record is told, and hides no other" {
