@@ -70,8 +70,8 @@ unharmed() {
 		source: {kind: "libvirt", domain: $d, scratch: $s},
 		disks: [{name: "vda", volume: "vda"}, {name: "vdb", volume: "vdb"}]}]}' >plan.json
 	# Iterations before the guest is up have no journal yet.
-	last=0
-	for ((i = 0; i < 20 && last == 0; i++)); do
+	last=0 SECONDS=0
+	until [ "$last" -gt 0 ] || [ "$SECONDS" -gt 300 ]; do
 		exits 0 within 300 dm-replicate --now plan.json
 		[ -z "$err" ]
 		last=$(journals 2>/dev/null) || last=0

@@ -13,8 +13,10 @@ setup() {
 teardown() {
 	# Whatever was found, nothing stays attached or mounted.
 	[ -z "$(ls -A "$T/tmp")" ] || { ls -A "$T/tmp" >&2; dm_teardown; return 1; }
-	dm_teardown && ! losetup -n -O BACK-FILE | grep "^$T/" >&2
+	dm_teardown && wait_for let_go
 }
+# Whoever looks at all loop devices just now holds this test's, too, for a moment.
+let_go() { ! losetup -n -O BACK-FILE | grep -q "^$T/"; }
 
 # hive FILE REG: a hive with what the text says.
 hive() {

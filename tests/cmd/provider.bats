@@ -100,7 +100,7 @@ s.serve_forever()'; }
 		[ "$p" = libvirt ] || verb 0 network
 		exits 1 within 200 sh -c "dm-provider-$p validate <request"
 		one_line 'not known how to reach port' 'isolated'
-		jq '.machine.isolated = false' request >open
+		jq '.machine.isolated = false | .timeout = 60' request >open
 		exits 0 within 200 sh -c "dm-provider-$p validate <open"
 	done
 }
@@ -123,7 +123,7 @@ windows() {
 	chmod +x windows
 }
 check() {
-	request ".timeout = 3 | .check = $2"
+	request ".timeout = $([ "$1" -eq 0 ] && echo 60 || echo 3) | .check = $2"
 	exits "$1" within 200 sh -c './windows validate <request'
 }
 

@@ -320,7 +320,9 @@ open_gate() {
 
 @test "a terminated call ends its pipeline and the next one goes on" {
 	plan
-	background "exec dm-replicate plan.json"
+	gated	# for ever
+	background "PATH=$T/.bin:\$PATH; exec dm-replicate plan.json"
+	wait_for test -e waiting
 	wait_for pgrep -g "$group" dm-write >/dev/null
 	kill -TERM "$group"
 	code=0

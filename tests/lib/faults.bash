@@ -21,7 +21,7 @@ small_fs() {
 	[ "$(id -u)" -eq 0 ] || die "this test needs root (mount)" || return 1
 	mkdir -p "$1"
 	mount -t tmpfs -o size="$2" none "$1" || return 1
-	at_end umount "$1"
+	at_end wait_for umount "$1"
 }
 
 # nbd_fault DIR ARG...: an nbdkit with the error filter on a socket; sets $nbd.

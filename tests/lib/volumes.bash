@@ -104,5 +104,5 @@ fs_mount() {
 	esac || return 1
 	mkdir -p "$2"
 	mount -o loop "$img" "$2" || return 1
-	at_end umount "$2"
+	at_end wait_for umount "$2"
 }
