@@ -155,7 +155,7 @@ check: testbuild
 	DM_BUILD=$(B) tests/run
 
 lint:
-	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run $(wildcard tests/bench/*) \
+	shellcheck -S warning $(SCRIPTS) scripts/demo scripts/check scripts/check-floors scripts/install-deps .ci/run tests/run tests/fuzz/run $(wildcard tests/bench/*) \
 		tests/lib/*.bash scripts/lib/*.bash tests/lib/guest/init tests/lib/guest/udhcpc.sh
 	mandoc -T lint -W warning $(MAN)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppress=unusedStructMember \
@@ -164,16 +164,15 @@ lint:
 # Fuzz harnesses (clang's libFuzzer), each for FUZZ_SECONDS.
 FUZZ_SECONDS ?= 20
 FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-build-fuzz/%: tests/fuzz/%.c $(SRC) $(wildcard common/*/*.h)
-	@$(MAKE) --no-print-directory CC=clang B=build-fuzz SAN=fuzzer-no-link,address,undefined build-fuzz/libdm.a
+ifneq ($(B),build-fuzz)
+build-fuzz/libdm.a: $(SRC) $(wildcard common/*/*.h)
+	@$(MAKE) --no-print-directory CC=clang B=build-fuzz SAN=fuzzer-no-link,address,undefined $@
+build-fuzz/%: tests/fuzz/%.c build-fuzz/libdm.a
 	$(call say,FUZZ,$@)
 	$(Q)clang $(CPPFLAGS) -std=c11 -pthread -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< build-fuzz/libdm.a $(LDLIBS)
+endif
 fuzz: $(FUZZ)
-	@for f in $(FUZZ); do n=$$(basename $$f | sed 's/^fuzz_//'); mkdir -p build-fuzz/corpus/$$n; \
-		seed=tests/fuzz/corpus/$$n; [ -d $$seed ] || seed=; \
-		echo "fuzz $$n"; $$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -verbosity=0 -print_final_stats=1 \
-			-artifact_prefix=build-fuzz/$$n- build-fuzz/corpus/$$n $$seed 2>build-fuzz/$$n.log \
-			|| { tail -40 build-fuzz/$$n.log; exit 1; }; grep -h 'number_of_executed_units' build-fuzz/$$n.log; done
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ)
 
 bench: all
 	DM_BUILD=$(B) tests/bench/run
