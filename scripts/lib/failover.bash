@@ -14,12 +14,14 @@ durable() {
 }
 
 # note WORKLOAD STEP EVENT [MEMBERS]: one line of the run's events; an end is
-# durable.  Names need no quoting in JSON, MEMBERS are some.
+# durable.  Names need no quoting in JSON, MEMBERS are some.  What was being
+# written when the power went is not to take this line with it.
 note() {
 	local fd w=null rc=0
 	[ -z "$1" ] || w=\"$1\"
 	{
 		flock "$fd"
+		[ ! -s "$dir/events.jsonl" ] || tail -c 1 "$dir/events.jsonl" | read -r _ || echo >>"$dir/events.jsonl"
 		printf '{"t":%s,"workload":%s,"step":"%s","event":"%s"%s}\n' \
 		    "$EPOCHREALTIME" "$w" "$2" "$3" "${4:+,$4}" >>"$dir/events.jsonl"
 	} {fd}>>"$dir/events.lock" || rc=4
@@ -47,10 +49,16 @@ run_list() {
 }
 
 # run_evidence DIR: the record of a run as it stands.  A line that a crash cut
-# short counts as not written.
+# short counts as not written, and the first is told once; that takes the lock,
+# as one may be being written.
 run_evidence() {
-	jq -cR 'fromjson? // empty' "$1/events.jsonl" |
-		jq_dm -sc --slurpfile s "$1/schedule.json" 'include "failover"; evidence($s[0])'
+	local fd at=$1/events.lock lines bad
+	[ -r "$at" ] || at=/dev/null
+	lines=$({ flock -s "$fd"; jq -cR '(fromjson? | objects) // false' "$1/events.jsonl"; } {fd}<"$at")
+	if bad=$(grep -n -m 1 -x false <<<"$lines") && (set -C; : >"$tmp/${1##*/}.damaged") 2>/dev/null; then
+		warn "$1/events.jsonl: line ${bad%%:*} is damaged or was cut short, and is left out"
+	fi
+	jq_dm -sc --slurpfile s "$1/schedule.json" 'include "failover"; map(objects) | evidence($s[0])' <<<"$lines"
 }
 
 # --- providers and scripts --------------------------------------------------

@@ -42,6 +42,20 @@ load ../lib/failover
 	[ ! -e taken ]
 }
 
+@test "an event that was cut short takes no other with it" {
+	fault w.network fail
+	failed_over 1
+	fault w.network
+	run=$(ls images/runs)
+	printf '{"t":17\0' >>"images/runs/$run/events.jsonl"
+	before=$(wc -l <"images/runs/$run/events.jsonl")
+	failed_over 0
+	one_line "runs/$run/events.jsonl: line $((before + 1)) is damaged or was cut short"
+	sed "$((before + 1))d" "images/runs/$run/events.jsonl" | jq -s . >events
+	jq -e --argjson n "$before" '.[$n] | .event == "start"' events
+	says '.result == "completed"'
+}
+
 @test "a run whose record cannot be read keeps its machines and disks" {
 	failed_over 0
 	run=$(ls images/runs)
