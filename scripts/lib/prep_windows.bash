@@ -40,9 +40,19 @@ within_time() {
 	timeout -k 5 120 "$@"
 }
 
+# windows_link: what, on the way to the files that are read or written, is a link:
+# it would lead to this host's files.  Windows has none there.
+windows_link() {
+	local at
+	for at in Windows{,/INF,/System32{,/drivers,/config{,/SYSTEM,/SOFTWARE,/SAM,/SECURITY,/DEFAULT}}} hiberfil.sys; do
+		[ ! -L "$root/$at" ] || { echo "$at"; return 0; }
+	done
+	return 1
+}
+
 # windows_look NUMBER WHERE DEVICE
 windows_look() {
-	local n=$1 where=$2 dev=$3 flags head
+	local n=$1 where=$2 dev=$3 flags head link
 	need lowntfs-3g ntfs-3g "to look into NTFS"
 	need hivexregedit libwin-hivex-perl "to look into the registry"
 	flags=$(ntfscat -a 0x70 "$dev" '$Volume' 2>/dev/null | od -An -tu2 -j10 -N2 | tr -d ' ')
@@ -56,6 +66,11 @@ windows_look() {
 		problem 3 "$where" "its NTFS cannot be mounted: ${why##*$'\n'}"
 		return
 	}
+	if link=$(windows_link); then
+		problem 3 "$where" "$link is a link and leads elsewhere: nothing can be checked or prepared"
+		release
+		return
+	fi
 	head=$(head -c 4 "$root/hiberfil.sys" 2>/dev/null | tr -d '\0' | tr A-Z a-z)
 	[ "$head" != hibr ] ||
 		problem 1 "$where" "Windows is hibernated or was shut down by fast startup: start it once and shut it down with 'shutdown /s /t 0'"
@@ -207,7 +222,8 @@ windows_driver() {
 # --- writing --------------------------------------------------------------
 
 # The hive is changed in a copy, which must open and say what it should, and
-# then takes the old one's place; the old one stays beside it.
+# then takes the old one's place; the old one stays beside it.  What stands under
+# a name that is written goes first: it may be a link to a file of this host.
 windows_change() {
 	local dev reg=$run/change.reg sys s name where
 	dev=$(jq -rs 'map(select(.kind == "windows")) | first | .device' "$run/systems")
@@ -247,14 +263,14 @@ windows_put() {
 		mkdir -p "$root/Windows/System32/drivers" "$root/Windows/INF" &&
 			while IFS= read -r sys; do
 				at=$root/Windows/System32/drivers/$(basename "$sys")
-				cp "$sys" "$at.dm-new" && sync "$at.dm-new" && mv -f "$at.dm-new" "$at" || exit 1
+				cp -T --remove-destination "$sys" "$at.dm-new" && sync "$at.dm-new" && mv -fT "$at.dm-new" "$at" || exit 1
 			done <"$run/sys" &&
 			sort -u "$run/infs" | while IFS= read -r sys; do
-				cp "$sys" "$root/Windows/INF/" || exit 1
+				cp --remove-destination "$sys" "$root/Windows/INF/" || exit 1
 			done &&
-			{ [ -e "$config/SYSTEM.before-dm" ] || cp "$config/SYSTEM" "$config/SYSTEM.before-dm"; } &&
-			cp "$run/SYSTEM.new" "$config/SYSTEM.dm-new" && sync "$config/SYSTEM.dm-new" &&
-			mv -f "$config/SYSTEM.dm-new" "$config/SYSTEM" && sync -f "$config"
+			{ [ -e "$config/SYSTEM.before-dm" ] || cp -T --remove-destination "$config/SYSTEM" "$config/SYSTEM.before-dm"; } &&
+			cp -T --remove-destination "$run/SYSTEM.new" "$config/SYSTEM.dm-new" && sync "$config/SYSTEM.dm-new" &&
+			mv -fT "$config/SYSTEM.dm-new" "$config/SYSTEM" && sync -f "$config"
 	) 2>"$run/put" || {
 		problem 4 "$where" "writing failed: $(tail -n 1 "$run/put")"
 		rm -f "$config/SYSTEM.dm-new" "$root/Windows/System32/drivers/"*.dm-new

@@ -65,7 +65,7 @@ ntfs_do() {
 	mkdir -p m
 	ntfs-3g "$l" m
 	"${@:3}"
-	umount m
+	until umount m 2>/dev/null; do sleep 0.1; done	# what was closed is let go of a little later
 	losetup -d "$l"
 }
 put_windows() {
@@ -381,6 +381,41 @@ linux_disk() {
 	linux_disk l.raw root ext4
 	prep 0 l.raw
 	found '.systems[0].fstab == null and .systems[0].name == "Linux"'
+}
+
+@test "links on a Windows disk do not lead out of it" {
+	local at=m/Windows/System32 name
+	windows w.raw
+	driver drivers
+	mkdir mine
+	cp SYSTEM SOFTWARE SAM SECURITY DEFAULT mine/
+	echo mine >mine/file
+	before=$(ls -l --full-time mine)
+	lead() {
+		mv "$at/$1" "$at/$1.0"
+		ln -s "$T/mine/$2" "$at/$1"
+	}
+	for name in config drivers ../INF config/SYSTEM; do
+		cp w.raw l.raw
+		ntfs_do l.raw 17825792 lead "$name" "$([ "$name" != config/SYSTEM ] || echo SYSTEM)"
+		prep 3 --inject drivers l.raw
+		[[ $err == *"leads elsewhere"* ]]
+		found '.ready | not'
+		[ "$before" = "$(ls -l --full-time mine)" ]
+	done
+	lead_files() {
+		for name in config/SYSTEM.dm-new drivers/viostor.sys.dm-new ../INF/viostor.inf; do
+			ln -s "$T/mine/file" "$at/$name"
+		done
+		ln -s "$T/mine/none" "$at/config/SYSTEM.before-dm"
+		ln -s "$T/mine" "$at/drivers/viostor.sys"
+	}
+	ntfs_do w.raw 17825792 lead_files
+	prep 0 --inject drivers w.raw
+	[ "$before" = "$(ls -l --full-time mine)" ]
+	ntfs_do w.raw 17825792 cp "$at/config/SYSTEM.before-dm" m/Windows/INF/viostor.inf .
+	same SYSTEM.before-dm SYSTEM
+	same viostor.inf drivers/viostor.inf
 }
 
 @test "a device; and disks without a system" {
