@@ -146,7 +146,7 @@ plan() {
 		disks: [{name: "a", volume: "\($t)/a.raw", state: "\($t)/a.ids"}], recovery: {provider: "ec2", machine: "t3.medium",
 		memory: "1G", disks: [{name: "a", target: "ebs:new?timeout=30"}],
 		networks: [{name: "lan", kind: "network", source: "subnet-0aaa", address: "10.1.0.50"}],
-		validate: [{kind: "serial", text: "login:", timeout: "10s"}],
+		validate: [{kind: "serial", text: "login:", timeout: "60s"}],
 		options: {poll: 0.1, test: {subnet: "subnet-0bbb"}}}}]} | '"${1:-.}" >plan.json
 }
 

@@ -298,7 +298,7 @@ disk_of_parts() {
 	need_loop
 	mkdir m
 	serve s --mount m "$site" w
-	(cd m/a && exec sleep 100) &
+	(cd m/a && exec sleep 1000) &
 	sleeper=$!
 	at_end kill "$sleeper"
 	wait_for eval '[ "$(readlink "/proc/$sleeper/cwd")" = "$T/m/a" ]'
