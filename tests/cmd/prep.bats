@@ -126,6 +126,20 @@ driver() {
 	END2
 }
 
+@test "a device that is mounted is not written to" {
+	truncate -s 8M d.raw
+	mke2fs -q -F d.raw
+	loop_attach d.raw
+	mkdir m
+	mount -o ro "$loop" m
+	at_end umount "$T/m"
+	driver drivers
+	exits 1 within 60 dm-prep --inject drivers "$loop"
+	one_line "$loop: in use: mounted at $T/m"
+	exits 1 within 60 dm-prep --service QEMU-GA=auto "$loop"
+	one_line "$loop: in use: mounted at $T/m"
+}
+
 @test "Windows on GPT and on MBR: hives, control set, drivers, and not a byte written" {
 	for table in gpt dos; do
 		rm -f w.raw
