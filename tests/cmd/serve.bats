@@ -338,7 +338,16 @@ disk_of_parts() {
 	[ ! -e p ]
 }
 
+# patience SECONDS: what dm-serve has with servers that do not end.
+patience() {
+	mkdir -p .bin
+	printf '#!/bin/sh\nexec %s %s\n' "$(command -v sleep)" "$1" >.bin/sleep
+	chmod +x .bin/sleep
+	PATH=$T/.bin:$PATH
+}
+
 @test "a server that does not end is killed" {
+	patience 0.5
 	serve s "$site" w
 	for k in $(children "$(cat s.pid)"); do
 		[ "$(cat "/proc/$k/comm" 2>/dev/null)" != nbdkit ] || server=$k
@@ -352,7 +361,8 @@ disk_of_parts() {
 	wait_for gone
 }
 
-@test "a server that dies is not passed over" {
+@test "a server that dies is not passed over, and not waited for again" {
+	patience 1000
 	mkfifo said
 	dm-serve --pid-file p "$site" w >said 2>err &
 	pid=$!
