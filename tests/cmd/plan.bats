@@ -1,4 +1,5 @@
 # Plans are checked before anything runs: dm-plan(5).
+# bats file_tags=plain
 load ../lib/common
 
 setup() { dm_setup; }

@@ -15,9 +15,14 @@ teardown() { dm_teardown; }
 requests() {
 	descs --runs a=12M | dm-window "$@"
 }
-# chunks: a stream of them in `c'.
+# chunks [SEND-OPTION...]: a stream of them in `c'.
 chunks() {
-	requests --interval 4M | dm-send a.raw >c
+	requests --interval 4M | dm-send "$@" a.raw >c
+}
+# compressible: a.raw is, so that as JSON it is short.
+compressible() {
+	yes 'the same line over and over' | head -c 9M >a.raw
+	truncate -s 12M a.raw
 }
 # edit FILTER: `c' as JSON through jq and back.
 edit() {
@@ -83,7 +88,8 @@ forged() {
 }
 
 @test "lost, overtaken and foreign frames are refused" {
-	chunks
+	compressible
+	chunks --compress zstd
 	forged 'select(.index != 5)'
 	sh_exits 3 'dm-recv <d >e'
 	one_line 'the barrier of epoch 2 stands for 8 chunks'
@@ -109,7 +115,8 @@ forged() {
 }
 
 @test "--verify compares content with ids" {
-	chunks
+	compressible
+	chunks --compress zstd
 	# Any id is false but one.
 	dm-json -d <c | jq -c 'if .index == 5 then .id = "01" * 32 else . end' |
 		dm-json -r --renumber >d
@@ -187,9 +194,10 @@ forged() {
 }
 
 @test "an answer that differs from its request is refused" {
-	recv 3 sh -c "'dm-send a.raw | dm-json -d | jq --unbuffered -c \"if .index == 3 then .off = 4194304 else . end\" | dm-json -r'"
+	compressible
+	recv 3 sh -c "'dm-send --compress zstd a.raw | dm-json -d | jq --unbuffered -c \"if .index == 3 then .off = 4194304 else . end\" | dm-json -r'"
 	[[ $err == *'entry 3 differs'* ]]
-	recv 3 sh -c "'dm-send a.raw | dm-json -d | jq --unbuffered -c \"if .index == 3 then .index = 30 else . end\" | dm-json -r'"
+	recv 3 sh -c "'dm-send --compress zstd a.raw | dm-json -d | jq --unbuffered -c \"if .index == 3 then .index = 30 else . end\" | dm-json -r'"
 	[[ $err == *'entry 30'* ]]
 }
 
