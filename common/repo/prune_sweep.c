@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/bytes.h"
 #include "base/durable.h"
@@ -16,6 +17,8 @@
 #define ROWS 4096u
 #define LIVE_PERCENT 70u		/* packs with less are written anew */
 #define SMALL (16u << 20)		/* packs under this are merged */
+#define WALK 1000000u			/* entries that are walked in the time a pack is written */
+#define ROOM_MIN (4ull * PACK_TARGET)	/* with less room packs go as soon as they can */
 
 struct pack_use {
 	struct index_pack pack;
@@ -29,7 +32,9 @@ struct sweep {
 	const struct mark *m;
 	struct pack_use *use;	/* by ordinal of the pack, ascending */
 	size_t n;
+	uint64_t rows;		/* of the index */
 	struct pack_out *out;	/* NULL: none begun */
+	uint64_t written;	/* packs, since some were removed */
 	uint8_t *buf;		/* one record */
 	uint32_t *gone;		/* ordinals of packs to remove, see finish */
 	size_t ngone;
@@ -81,6 +86,7 @@ static int count_rows(struct sweep *w, struct err *e)
 		return -1;
 	do {
 		rc = index_rows(w->p->st->index, &after, row, ROWS, &n, e);
+		w->rows += n;
 		for (size_t i = 0; rc == 0 && i < n; i++) {
 			struct pack_use *u = use_of(w, row[i].en.pack);
 
@@ -193,7 +199,19 @@ static int remove_gone(struct sweep *w, struct err *e)
 	rc = check_index(w, e) || check_empty(w, e) || index_settle(w->p->st->index, e) || unlink_gone(w, e);
 	fd_close(fd);
 	w->ngone = 0;
+	w->written = 0;
 	return rc ? -1 : 0;
+}
+
+/* To remove packs the whole index is walked: not for each one that was written
+ * when that takes longer than to write it, as long as there is room. */
+static bool remove_now(const struct sweep *w)
+{
+	struct statvfs f;
+
+	if (w->written > w->rows / WALK)
+		return true;
+	return !w->p->site->objects && (fstatvfs(w->p->site->dir, &f) || (uint64_t)f.f_bavail * f.f_frsize < ROOM_MIN);
 }
 
 /* --- writing anew ------------------------------------------------------- */
@@ -210,8 +228,7 @@ static int out_begin(struct sweep *w, struct err *e)
 	return w->out ? 0 : -1;
 }
 
-/* Publish what was copied, point the index at it, and remove the packs it was
- * copied from. */
+/* Publish what was copied and point the index at it. */
 static int out_finish(struct sweep *w, struct err *e)
 {
 	struct pack_out *o = w->out;
@@ -219,7 +236,7 @@ static int out_finish(struct sweep *w, struct err *e)
 	int rc;
 
 	if (!o)
-		return remove_gone(w, e);
+		return 0;
 	if (pack_seal(w->p->site, o, e) || pack_sync(w->p->site, o, e) || pack_publish(w->p->site, o, e) ||
 	    pack_sync_dirs(w->p->site, &o, 1, e))
 		return -1;
@@ -229,7 +246,8 @@ static int out_finish(struct sweep *w, struct err *e)
 	rc = index_add(w->p->st->index, &new, 1, true, e);
 	pack_out_free(w->p->site, o);
 	w->out = NULL;
-	return rc ? -1 : remove_gone(w, e);
+	w->written++;
+	return rc ? -1 : 0;
 }
 
 /* Is this record of the pack the one the index points to, and needed? */
@@ -348,10 +366,12 @@ static int rewrite(struct sweep *w, struct err *e)
 		}
 		w->p->report->packs_rewritten++;
 		w->gone[w->ngone++] = u->pack.ordinal;
-		if (w->out && w->out->size >= PACK_TARGET && out_finish(w, e))
+		if (!w->out || w->out->size < PACK_TARGET)
+			continue;
+		if (out_finish(w, e) || (remove_now(w) && remove_gone(w, e)))
 			return -1;
 	}
-	return out_finish(w, e);
+	return out_finish(w, e) || remove_gone(w, e) ? -1 : 0;
 }
 
 int prune_sweep(struct prune *p, const struct mark *m, struct err *e)
