@@ -6,7 +6,9 @@ load ../lib/volumes
 load ../lib/faults
 load ../lib/pipeline
 load ../lib/guest
+load ../lib/failover
 
+# Of the latter only how a failover is called and read: plans and machines are real.
 setup_file() { guest_build; }
 setup() {
 	dm_setup
@@ -42,16 +44,6 @@ more_records() {
 	# A guest that has just got ready may not listen yet.
 	from=$(guest_number vm || guest_number vm)
 	wait_for eval "[ \"\$(guest_number vm)\" -gt $((from + 20)) ]"
-}
-failed_over() {
-	local want=$1
-	shift
-	exits "$want" within 300 dm-failover --json "$@" plan.json || return 1
-	# shellcheck disable=SC2012
-	evidence=images/evidence/$(ls -t images/evidence | grep 'json$' | head -n 1)
-}
-says() {
-	jq -e "$1" "$evidence" >/dev/null || { jq . "$evidence" >&2; die "not so: $1"; }
 }
 
 @test "a running guest: tested beside itself, lost, recovered in order, brought home" {
