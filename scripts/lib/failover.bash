@@ -278,12 +278,13 @@ overlays_ended() {
 	done
 }
 
-# serve_end WORKLOAD: nobody serves its disks any more.
+# serve_end WORKLOAD: nobody serves its disks any more.  One that went with its
+# host, or was killed with all that is its own, leaves a socket in the way.
 serve_end() {
 	overlays_ended "$1"
 	if [ -e "$dir/$1/serve.pid" ]; then dm-serve --stop "$dir/$1/serve.pid" 2>/dev/null; fi
 	rm -f "$dir/$1/served.json"
-	[ ! -e "$dir/$1/serve.pid" ]
+	[ ! -e "$dir/$1/serve.pid" ] && rm -f -- "$dir/$1/$1.sock"
 }
 
 # abandon WORKLOAD [OBJECT]: end and remove its machine, whatever state it is

@@ -56,6 +56,24 @@ load ../lib/failover
 	says '.result == "completed"'
 }
 
+@test "instant: a server that went with its host is not in the way when the run goes on" {
+	plan 'del(.workloads[1]) | .workloads[0].recovery = {provider: "\($t)/provider", instant: true}'
+	mkdir tmp
+	export TMPDIR=$T/tmp	# of what is killed nobody tidies that
+	fault w.start hang
+	background "exec dm-failover plan.json"
+	wait_for grep -q 'w start' calls
+	kill_group "$group"
+	wait_for flock -n images/lock true
+	fault w.start
+	kill -KILL -- "-$(cat images/runs/*/w/serve.pid)"
+	wait_for ended "$T/images/runs/.*/w[.]sock"
+	[ -S images/runs/*/w/w.sock ]
+	failed_over 1
+	one_line 'w: its machine stays on served disks: the provider cannot move it'
+	says '.result == "completed"'
+}
+
 @test "a run whose record cannot be read keeps its machines and disks" {
 	failed_over 0
 	run=$(ls images/runs)
