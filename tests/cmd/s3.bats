@@ -275,7 +275,7 @@ commits() {
 @test "a prune whose turn lapsed drops no more checkpoints" {
 	local prune got=0
 	s3_start
-	s3_site site --lease 2
+	s3_site site --lease 6
 	image_random a.raw 1M
 	for _ in 1 2 3; do
 		full site w disk=a.raw
@@ -287,7 +287,7 @@ commits() {
 	no_fault
 	wait_for grep -q '^State:.T' "/proc/$prune/status"
 	[ "$(checkpoints site w)" = 2 ]
-	sleep 3		# more than the lease lasts, which only its holder tells
+	sleep 7		# more than the lease lasts, which only its holder tells
 	kill -CONT "$prune"
 	wait "$prune" || got=$?
 	[ "$got" = 4 ]
