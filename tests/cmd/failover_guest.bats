@@ -188,7 +188,8 @@ again=$(awk '/^\.Ss When this host was restarted/ { on = 1 } on && /^\.Ed/ { exi
 	[ ! -e "$dir/serve.pid" ]
 	kill -0 "$(cat "$dir/machine/pid")"
 	exits 0 dm-failover --clean --force plan.json
-	mkdir "$T/taken"
+	mkdir "$T/taken" tmp
+	export TMPDIR=$T/tmp	# of what is killed nobody tidies that
 	plan '.workloads[0].recovery.instant = true | .workloads[0].recovery.disks[1].target = "\($t)/taken"'
 	exits 0 dm-replicate --now plan.json
 	failed_over 1
@@ -197,9 +198,21 @@ again=$(awk '/^\.Ss When this host was restarted/ { on = 1 } on && /^\.Ed/ { exi
 	dir=$(echo images/runs/*/web)
 	[ -e "$dir/serve.pid" ]
 	kill -0 "$(cat "$dir/machine/pid")"
+	# Then its host loses power: its bitmaps are lost, and it is moved without.
+	switched_off "$(cat "$dir/machine/pid")"
+	kill -KILL -- "-$(cat "$dir/serve.pid")"
+	wait_for ended "nbdkit.*$T"
+	rm "$dir/web.sock"
+	exits 0 dm-serve --at "$(jq '.[0].seq' "$dir/../schedule.json")" --background --pid-file "$dir/serve.pid" \
+	    --socket-dir "$PWD/$dir" site web
+	exits 0 sh -ec "$again" sh "$dir/.."
 	rmdir taken
 	exits 0 within 300 dm-failover --move plan.json
 	[ -s taken ] && [ ! -e "$dir/serve.pid" ]
+	[ "$(qemu-img info -U --output=json "$dir/b.moved.qcow2" | jq -c '."format-specific".data | [."data-file", .bitmaps]')" = "[\"$T/taken\",null]" ]
+	switched_off "$(cat "$dir/machine/pid")"
+	exits 0 sh -ec "$again" sh "$dir/.."
+	exits 0 dm-provider-qemu validate <<<"$(jq '{format: 1, timeout: 300, machine: ., check: .validate[0]}' "$dir/machine/machine.json")"
 }
 # node DISK: of the machine at $dir.
 node() {
