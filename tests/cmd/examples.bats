@@ -122,6 +122,7 @@ run_examples() {
 	run_examples dm-restore.1
 }
 
+# bats test_tags=plain
 @test "dm-failover.1" {
 	run_examples dm-failover.1
 }
@@ -138,14 +139,17 @@ run_examples() {
 	run_examples dm-provider-libvirt.1
 }
 
+# bats test_tags=plain
 @test "dm-provider.7" {
 	run_examples dm-provider.7
 }
 
+# bats test_tags=plain
 @test "dm-move.1" {
 	run_examples dm-move.1
 }
 
+# bats test_tags=plain
 @test "dm-prep.1" {
 	run_examples dm-prep.1
 }
@@ -162,6 +166,7 @@ run_examples() {
 	run_examples dm-shell.1
 }
 
+# bats test_tags=plain
 @test "dm-status.1" {
 	run_examples dm-status.1
 }

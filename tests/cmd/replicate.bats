@@ -175,6 +175,7 @@ change() {
 	[ "$(sort -u calls)" = "-o ServerAliveInterval=7 -o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=4" ]
 }
 
+# bats test_tags=plain
 @test "a host that does not answer is the environment's fault" {
 	plan '.workloads[0].host = {ssh: "nowhere.invalid", options: ["-o", "BatchMode=yes"]}'
 	exits 4 within 200 dm-replicate plan.json
@@ -182,6 +183,7 @@ change() {
 	[ "$(checkpoints site w)" -eq 0 ]
 }
 
+# bats test_tags=plain
 @test "a guest that cannot be asked, at once" {
 	plan '.workloads[0].source = {kind: "qemu", qmp: "/nowhere/qmp"}'
 	# The shell is held up until the point's program has long ended.
@@ -191,6 +193,7 @@ change() {
 	[[ $err != *unbound* ]]
 }
 
+# bats test_tags=plain
 @test "schedules: due, not due, --now" {
 	plan '.workloads[0].schedule = {every: "1h"}'
 	replicated
@@ -205,6 +208,7 @@ change() {
 	[[ $output == *"checkpoint 3"* ]]
 }
 
+# bats test_tags=plain
 @test "retention is applied after success" {
 	plan '.workloads[0].retention = {last: 2}'
 	for n in 1 2 3 4; do
@@ -215,6 +219,7 @@ change() {
 	both_back 4 a.raw b.raw
 }
 
+# bats test_tags=plain
 @test "workloads run side by side; one that fails stops no other" {
 	plan '.workloads += [{name: "bad", disks: [{name: "x", volume: "/no/such/disk"}]},
 		(.workloads[0] | .name = "v"), (.workloads[0] | .name = "u")] | .limits.parallel = 2'
@@ -226,6 +231,7 @@ change() {
 	[[ $err == *"/no/such/disk"* ]]
 }
 
+# bats test_tags=plain
 @test "--workload picks" {
 	plan '.workloads += [.workloads[0] | .name = "v"]'
 	replicated --workload v
@@ -233,6 +239,7 @@ change() {
 	[ "$(checkpoints site w)" -eq 0 ]
 }
 
+# bats test_tags=plain
 @test "the recovery configuration goes into the checkpoint" {
 	plan '.workloads[0].recovery = {memory: "8G", options: {note: "it'"'"'s"}}'
 	replicated

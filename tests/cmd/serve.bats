@@ -377,6 +377,7 @@ patience() {
 	wait_for gone
 }
 
+# bats test_tags=plain
 @test "what is not there is a definite no, said once" {
 	exits 1 dm-serve "$site" nothing
 	one_line nothing

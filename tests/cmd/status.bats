@@ -119,6 +119,7 @@ facts() {
 			[.state, .lag_seconds, .eta_seconds, .predicted_lag_seconds, .breach_predicted, .exceeded]'
 }
 
+# bats test_tags=plain
 @test "predictions: from backlog and rate, from the scan, for what stands still, for a new disk" {
 	[ "$(facts .)" = '["synchronizing",1800,600,2400,false,false]' ]
 	[ "$(facts '.report.disks[0].rate = 3')" = '["synchronizing",1800,2000,3800,true,false]' ]
@@ -171,6 +172,7 @@ facts() {
 	[ "$(status '[.checkpoint, .exceeded]')" = '[2,false]' ]
 }
 
+# bats test_tags=plain
 @test "a plan of more than one argument's size" {
 	plan '.workloads[0] as $w | .workloads = [range(14) as $i | $w | .name = "w\($i)" |
 		.recovery.options.note = "x" * 10000]'
@@ -179,6 +181,7 @@ facts() {
 	[ -z "$err" ]
 }
 
+# bats test_tags=plain
 @test "wrong plans, names and sites" {
 	plan '.workloads[0].rpo = "soon"'
 	exits 2 dm-status plan.json
