@@ -76,7 +76,7 @@ named() { dm-checkpoint list --json site w | jq -r '[.[].disks[0].point] | sort 
 }
 
 @test "a pending snapshot that is not there any more is not gone on with" {
-	ebs_start --delay 40
+	ebs_start --delay 150
 	disk a.raw
 	chmod 0400 a.raw
 	plan '.workloads[0].disks[0] |= (del(.state) | .tracker = "full") | .workloads[0].interval = "2M" | .workloads[0].window = "4M"'

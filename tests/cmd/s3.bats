@@ -211,7 +211,7 @@ commits() {
 
 @test "a writer that was given up does not commit, though it believes in its lease" {
 	s3_start
-	s3_site site
+	s3_site site --lease 600	# it is not renewed meanwhile
 	join other
 	disk a.raw
 	written site a.raw
