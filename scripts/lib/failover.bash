@@ -531,6 +531,8 @@ interrupted() {
 	local w
 	trap '' TERM INT HUP
 	end_children $$
+	# The signal may have come in note, which has the events locked.
+	[ -z "${fd-}" ] || exec {fd}>&-
 	[ "$verb" != clean ] || die 4 "interrupted: what is left is cleaned by the next --clean"
 	if [ -n "${schedule-}" ] && [ -e "${dir-}/events.jsonl" ]; then
 		storage='' calls=''

@@ -74,6 +74,25 @@ load ../lib/failover
 	says '.result == "completed"'
 }
 
+@test "a signal that comes while an event is noted ends it all the same" {
+	mkdir bin
+	cat >bin/flock <<-END
+		#!/bin/sh
+		[ \$# -ne 1 ] || [ ! -s "\$(echo $T/images/runs/*/events.jsonl)" ] || [ -e $T/hit ] ||
+			{ touch $T/hit; kill -TERM \$PPID; }
+		exec $(command -v flock) "\$@"
+	END
+	chmod +x bin/flock
+	for test in '' --test; do
+		rm -f hit
+		# shellcheck disable=SC2086
+		PATH=$T/bin:$PATH exits 4 within 60 dm-failover $test plan.json
+		[ -e hit ]
+		exits 0 dm-failover --clean plan.json
+	done
+	nothing_left
+}
+
 @test "a run whose record cannot be read keeps its machines and disks" {
 	failed_over 0
 	run=$(ls images/runs)
