@@ -33,6 +33,19 @@ static inline bool is_pow2(uint64_t v) { return v && !(v & (v - 1)); }
 static inline bool add64(uint64_t a, uint64_t b, uint64_t *out) { return !__builtin_add_overflow(a, b, out); }
 static inline bool mul64(uint64_t a, uint64_t b, uint64_t *out) { return !__builtin_mul_overflow(a, b, out); }
 
+/* How many of the n elements of v, which ascend by that field, are below key. */
+#define BELOW(v, n, field, key) __extension__ ({ \
+	size_t lo_ = 0, hi_ = (n); \
+	while (lo_ < hi_) { \
+		size_t mid_ = lo_ + (hi_ - lo_) / 2; \
+		if ((v)[mid_].field < (key)) \
+			lo_ = mid_ + 1; \
+		else \
+			hi_ = mid_; \
+	} \
+	lo_; \
+})
+
 /* Are all len bytes at p zero? */
 bool bytes_zero(const void *p, size_t len);
 

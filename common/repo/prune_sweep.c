@@ -44,17 +44,9 @@ struct sweep {
 
 static struct pack_use *use_of(struct sweep *w, uint32_t ordinal)
 {
-	size_t lo = 0, hi = w->n;
+	size_t i = BELOW(w->use, w->n, pack.ordinal, ordinal);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (w->use[mid].pack.ordinal < ordinal)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < w->n && w->use[lo].pack.ordinal == ordinal ? &w->use[lo] : NULL;
+	return i < w->n && w->use[i].pack.ordinal == ordinal ? &w->use[i] : NULL;
 }
 
 /* Packs that are whole in the index.  Of one that is just being added not all

@@ -159,17 +159,7 @@ void pruned_free(struct pruned *p)
 
 size_t pruned_below(const struct pruned *p, uint64_t seq)
 {
-	size_t lo = 0, hi = p->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (p->v[mid].seq < seq)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return BELOW(p->v, p->n, seq, seq);
 }
 
 const struct pruned_line *pruned_find(const struct pruned *p, uint64_t seq)
@@ -181,17 +171,9 @@ const struct pruned_line *pruned_find(const struct pruned *p, uint64_t seq)
 
 const struct pruned_range *pruned_range(const struct pruned *p, uint64_t seq)
 {
-	size_t lo = 0, hi = p->nranges;
+	size_t i = BELOW(p->range, p->nranges, last, seq);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (p->range[mid].last < seq)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < p->nranges && p->range[lo].first <= seq ? &p->range[lo] : NULL;
+	return i < p->nranges && p->range[i].first <= seq ? &p->range[i] : NULL;
 }
 
 struct pruned_range pruned_lost(const struct pruned *p, uint64_t seq, uint64_t end)

@@ -176,17 +176,9 @@ static void run_job(void *job, void *arg)
 
 static struct pack_job *job_of(struct verify *v, uint32_t ordinal)
 {
-	size_t lo = 0, hi = v->njobs;
+	size_t i = BELOW(v->job, v->njobs, pack.ordinal, ordinal);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (v->job[mid].pack.ordinal < ordinal)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < v->njobs && v->job[lo].pack.ordinal == ordinal ? &v->job[lo] : NULL;
+	return i < v->njobs && v->job[i].pack.ordinal == ordinal ? &v->job[i] : NULL;
 }
 
 static int each_row(struct verify *v, int (*each)(struct verify *v, const struct index_row *row,

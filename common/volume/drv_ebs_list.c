@@ -22,17 +22,9 @@ void ebs_page_free(struct ebs_page *p)
 
 const struct ebs_block *ebs_page_find(const struct ebs_page *p, uint64_t index)
 {
-	size_t lo = 0, hi = p->n;
+	size_t i = BELOW(p->block, p->n, index, index);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (p->block[mid].index < index)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < p->n ? &p->block[lo] : NULL;
+	return i < p->n ? &p->block[i] : NULL;
 }
 
 static int take_sizes(const json_t *v, struct ebs_page *p, struct err *e)
