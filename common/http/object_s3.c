@@ -346,8 +346,9 @@ static int page_get(struct s3 *s, const char *prefix, const char *token, struct 
 	return rc;
 }
 
-static int page_tell(const struct s3 *s, const struct s3_page *p, int (*each)(const struct object_row *row, void *arg),
-    void *arg)
+/* Whoever asks goes by the names beginning so: no matter what a store lists. */
+static int page_tell(const struct s3 *s, const char *prefix, const struct s3_page *p,
+    int (*each)(const struct object_row *row, void *arg), void *arg)
 {
 	size_t skip = strlen(s->prefix);
 	int rc = 0;
@@ -355,7 +356,7 @@ static int page_tell(const struct s3 *s, const struct s3_page *p, int (*each)(co
 	for (size_t i = 0; rc == 0 && i < p->n; i++) {
 		struct object_row row = { .size = p->row[i].size, .modified = p->row[i].modified };
 
-		if (strncmp(p->row[i].key, s->prefix, skip))
+		if (strncmp(p->row[i].key, s->prefix, skip) || strncmp(p->row[i].key + skip, prefix, strlen(prefix)))
 			continue;
 		row.name = p->row[i].key + skip;
 		rc = each(&row, arg);
@@ -375,7 +376,7 @@ static int s3_list(void *at, const char *prefix, int (*each)(const struct object
 
 		rc = page_get(s, prefix, token, &page, now, e);
 		if (rc == 0)
-			rc = page_tell(s, &page, each, arg);
+			rc = page_tell(s, prefix, &page, each, arg);
 		free(token);
 		token = page.next;
 		page.next = NULL;

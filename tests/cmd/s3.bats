@@ -423,6 +423,28 @@ commits() {
 	done
 }
 
+@test "a store that lists more than was asked for misleads nobody" {
+	local before
+	s3_start
+	dm-checkpoint key new k
+	export DM_KEY_FILE=k
+	s3_site site --encrypt
+	disk a.raw
+	full site w disk=a.raw
+	before=$(dm-checkpoint list --json site)
+	# where "catalog/", "slots/" and "packs/" are expected in front
+	s3_do PUT /bucket/x
+	s3_do PUT /bucket/site/x
+	s3_do PUT /bucket/site/other11/bad/9.json
+	s3_do PUT /bucket/site/other/7
+	s3_faults loose=1
+	[ "$before" = "$(dm-checkpoint list --json site)" ]
+	rm -r site/chunks/index
+	dm-checkpoint verify site >/dev/null
+	dm-restore site w back.raw
+	same a.raw back.raw
+}
+
 @test "bytes that rotted in the store are found, named and stored anew" {
 	local pack
 	s3_start

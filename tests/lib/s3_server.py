@@ -15,6 +15,7 @@ by CreateBucket.  KIND, each for every Nth request of its sort:
     badsum     a put: the checksum in the answer is another one
     unfit      a put or a delete: 416, and nothing is done
     short      a get: less comes than was announced
+    loose      a list: what does not begin as it was asked for is there too
     flip       the Nth get of a large part, and no other: one bit is another
 """
 import base64
@@ -95,7 +96,8 @@ def listing(bucket, q):
         raise Refused(400, "InvalidArgument", "Invalid Encoding Method specified in Request")
     prefix, token = q.get("prefix", ""), q.get("continuation-token")
     shown = (lambda k: urllib.parse.quote_plus(k, safe="/-_.*")) if "encoding-type" in q else escape
-    keys = sorted(k for k in bucket_of(bucket) if k.startswith(prefix))
+    loose = due("loose")
+    keys = sorted(k for k in bucket_of(bucket) if k.startswith(prefix) or loose)
     if token:
         try:
             after = base64.urlsafe_b64decode(token.encode()).decode()
