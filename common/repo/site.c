@@ -90,9 +90,11 @@ static json_t *config_new(const struct site_options *o, const uint8_t id[16], st
 	return j;
 }
 
-/* What is only of this directory. */
+/* What is only of this directory, and not for a store to say. */
 static int config_local(json_t *j, const struct site_options *o, struct err *e)
 {
+	json_object_del(j, "index");
+	json_object_del(j, "index_map");
 	if (o->index_path)
 		json_object_set_new(j, "index", json_string(o->index_path));
 	if (o->index_map)

@@ -445,6 +445,18 @@ commits() {
 	same a.raw back.raw
 }
 
+@test "a store does not say where on this machine something is kept" {
+	s3_start
+	s3_site site
+	s3_do GET /bucket/site/config >is
+	jq --arg at "$T/elsewhere" '.index = $at | .index_map = 262144' is >config
+	s3_do PUT /bucket/site/config config
+	join other
+	[ "$(jq -c '[.index, .index_map]' other/config)" = '[null,null]' ]
+	exits 0 dm-checkpoint verify other
+	[ ! -e elsewhere ]
+}
+
 @test "bytes that rotted in the store are found, named and stored anew" {
 	local pack
 	s3_start

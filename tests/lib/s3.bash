@@ -11,11 +11,11 @@ s3_start() {
 	s3_do PUT /bucket
 }
 
-# s3_do METHOD PATH: one signed request, what it answers.
+# s3_do METHOD PATH [FILE]: one signed request, with a body or none; what it answers.
 s3_do() {
 	curl -sSf --aws-sigv4 aws:amz:us-east-1:s3 --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
-		-H "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" \
-		-X "$1" "$s3_url$2"
+		-H "x-amz-content-sha256: $(sha256sum "${3-/dev/null}" | cut -d ' ' -f 1)" \
+		-X "$1" ${3:+--data-binary "@$3"} "$s3_url$2"
 }
 
 # Look at the server without being asked for a signature.
