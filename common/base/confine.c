@@ -9,7 +9,9 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,6 +42,15 @@ void confine_privileges(void)
 #define REFUSE(errnum) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (errnum))
 /* Refuse this call. */
 #define NOT(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1), REFUSE(EPERM)
+/* This call is for oneself: its first argument must be `value'. */
+#define OWN(call, value) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (call), 0, 4), LOAD(args[0]), \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 1, 0), REFUSE(EPERM), ALLOW
+/* This call does not do that, as its second argument says. */
+#define NEVER(call, value) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (call), 0, 4), LOAD(args[1]), \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, 1), REFUSE(EPERM), LOAD(nr)
+/* Calls from this number on are newer than what is weighed here; the C library
+ * does without. */
+#define NEWER 452
 /* Calls of another architecture have other numbers; so have the x32 forms. */
 #ifdef __x86_64__
 #define NO_X32 BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1), REFUSE(EPERM),
@@ -62,7 +73,16 @@ static struct sock_filter others[] = {
 	NOT(__NR_pidfd_send_signal), NOT(__NR_kill), NOT(__NR_tkill), NOT(__NR_bpf),
 	NOT(__NR_io_uring_setup), NOT(__NR_userfaultfd), NOT(__NR_unshare), NOT(__NR_setns),
 	NOT(__NR_keyctl), NOT(__NR_add_key), NOT(__NR_perf_event_open), NOT(__NR_init_module),
-	NOT(__NR_finit_module), NOT(__NR_kexec_load), NOT(__NR_reboot),
+	NOT(__NR_finit_module), NOT(__NR_kexec_load), NOT(__NR_kexec_file_load), NOT(__NR_reboot),
+	NOT(__NR_rt_sigqueueinfo), NOT(__NR_rt_tgsigqueueinfo), NOT(__NR_socketpair), NOT(__NR_sendmsg),
+	NOT(__NR_sendmmsg), NOT(__NR_shmat), NOT(__NR_fsopen), NOT(__NR_open_tree), NOT(__NR_move_mount),
+	NOT(__NR_mount_setattr), NOT(__NR_fanotify_init), NOT(__NR_acct), NOT(__NR_swapon),
+	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NEWER, 0, 1), REFUSE(ENOSYS),
+	/* What is typed into the terminal its shell runs. */
+	NEVER(__NR_ioctl, TIOCSTI), NEVER(__NR_ioctl, TIOCLINUX),
+	/* A descriptor's owner is sent signals, of any kind. */
+	NEVER(__NR_ioctl, FIOSETOWN), NEVER(__NR_ioctl, SIOCSPGRP), NEVER(__NR_fcntl, F_SETOWN),
+	NEVER(__NR_fcntl, F_SETOWN_EX), NEVER(__NR_fcntl, F_SETSIG),
 	/* The C library tries this, and then clone. */
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_clone3, 0, 1), REFUSE(ENOSYS),
 	/* Threads, no processes. */
@@ -78,7 +98,7 @@ static struct sock_filter files[] = {
 #ifdef __x86_64__
 	NOT(__NR_open), NOT(__NR_creat), NOT(__NR_unlink), NOT(__NR_rename), NOT(__NR_link),
 	NOT(__NR_symlink), NOT(__NR_chmod), NOT(__NR_chown), NOT(__NR_mkdir), NOT(__NR_rmdir),
-	NOT(__NR_mknod),
+	NOT(__NR_mknod), NOT(__NR_lchown), NOT(__NR_utime), NOT(__NR_utimes), NOT(__NR_futimesat),
 #endif
 #ifdef __NR_renameat
 	NOT(__NR_renameat),
@@ -86,7 +106,8 @@ static struct sock_filter files[] = {
 	NOT(__NR_openat), NOT(__NR_openat2), NOT(__NR_open_by_handle_at), NOT(__NR_unlinkat),
 	NOT(__NR_renameat2), NOT(__NR_linkat), NOT(__NR_symlinkat), NOT(__NR_mkdirat),
 	NOT(__NR_mknodat), NOT(__NR_fchmodat), NOT(__NR_fchownat), NOT(__NR_truncate),
-	NOT(__NR_setxattr), NOT(__NR_memfd_create),
+	NOT(__NR_setxattr), NOT(__NR_lsetxattr), NOT(__NR_removexattr), NOT(__NR_lremovexattr),
+	NOT(__NR_memfd_create), NOT(__NR_mq_open), NOT(__NR_utimensat),
 	ALLOW,
 };
 
@@ -95,6 +116,19 @@ static void filter(struct sock_filter *calls, unsigned short n)
 	const struct sock_fprog program = { .len = n, .filter = calls };
 
 	(void)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+/* What the C library does to this process: abort, and ask for a limit. */
+static void filter_others(void)
+{
+	const uint32_t self = (uint32_t)getpid();
+	struct sock_filter own[] = {
+		BEGIN
+		OWN(__NR_tgkill, self), OWN(__NR_prlimit64, 0), ALLOW,
+	};
+
+	filter(own, LEN(own));
+	filter(others, LEN(others));
 }
 #endif
 
@@ -185,7 +219,7 @@ void confine(void)
 	landlock(NULL, 0);
 #ifdef CONFINE_ARCH
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	filter(others, LEN(others));
+	filter_others();
 	filter(files, LEN(files));
 #endif
 }
@@ -194,7 +228,7 @@ void confine_local(void)
 {
 	confine_privileges();
 #ifdef CONFINE_ARCH
-	filter(others, LEN(others));
+	filter_others();
 #endif
 }
 

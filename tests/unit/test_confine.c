@@ -2,15 +2,19 @@
  * still works. */
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "../lib/unit.h"
@@ -55,8 +59,10 @@ static void *run_thread(void *arg)
 static void nobody_else(void)
 {
 	char *argv[] = { (char *)"true", NULL };
+	siginfo_t info = { .si_code = SI_QUEUE };
+	struct rlimit limit;
 	pthread_t t;
-	int ran = 0;
+	int ran = 0, pair[2];
 
 	CHECK(refused(fork()));
 	CHECK(refused(vfork()));
@@ -65,6 +71,12 @@ static void nobody_else(void)
 	CHECK(refused(socket(AF_UNIX, SOCK_STREAM, 0)));
 	CHECK(refused(kill(getppid(), 0)));
 	CHECK(refused(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0)));
+	CHECK(refused(syscall(SYS_tgkill, getppid(), getppid(), 0)) && !raise(0));
+	CHECK(refused(syscall(SYS_rt_sigqueueinfo, getppid(), 0, &info)));
+	CHECK(refused(prlimit(getppid(), RLIMIT_CORE, NULL, &limit)) && !getrlimit(RLIMIT_CORE, &limit));
+	CHECK(refused(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair)) && refused(sendmsg(-1, NULL, 0)));
+	CHECK(refused(ioctl(-1, TIOCSTI, "x")) && refused(fcntl(0, F_SETOWN, getppid())));
+	CHECK(refused(fcntl(0, F_SETSIG, SIGKILL)) && fcntl(0, F_GETFL) >= 0);
 	CHECK(!pthread_create(&t, NULL, run_thread, &ran) && !pthread_join(t, NULL) && ran);
 }
 
@@ -80,6 +92,9 @@ static void confined(void)
 	CHECK(refused(open("new", O_WRONLY | O_CREAT, 0600)));
 	CHECK(refused(mkdir("d", 0700)) && refused(unlink("open")) && refused(rename("open", "b")));
 	CHECK(refused(truncate("open", 0)) && refused(chmod("open", 0644)));
+	CHECK(refused(lchown("open", getuid(), getgid())) && refused(utimensat(AT_FDCWD, "open", NULL, 0)));
+	CHECK(refused(removexattr("open", "user.x")) && refused(mq_open("/dm-confine", O_RDWR)));
+	CHECK(syscall(452, AT_FDCWD, "open", 0644, 0) < 0);	/* fchmodat2 */
 	/* What is open works. */
 	CHECK(write(fd, &byte, 1) == 1 && pread(fd, &byte, 1, 0) == 1 && !ftruncate(fd, 0));
 	CHECK(write(p[1], &byte, 1) == 1 && read(p[0], &byte, 1) == 1);
