@@ -1,8 +1,5 @@
 #include "http/s3_list.h"
 
-#include <libxml/parser.h>
-#include <libxml/tree.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +7,9 @@
 #include "base/bytes.h"
 #include "base/timefmt.h"
 #include "base/uri.h"
+#include "http/answer_xml.h"
 
 #define KEY_MAX 1024u	/* bytes of a key, as S3 has it */
-
-/* Nothing is fetched and no entity replaced. */
-static xmlDoc *doc_read(const void *xml, size_t len)
-{
-	if (!len || len > INT_MAX)
-		return NULL;
-	return xmlReadMemory(xml, (int)len, NULL, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-}
 
 static bool is_named(const xmlNode *n, const char *name)
 {
@@ -80,7 +70,7 @@ static int rows_parse(const xmlNode *root, struct s3_page *out, struct err *e)
 
 int s3_page_parse(const void *xml, size_t len, struct s3_page *out, struct err *e)
 {
-	xmlDoc *doc = doc_read(xml, len);
+	xmlDoc *doc = answer_xml(xml, len);
 	xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
 	char *more;
 	int r = -1;
@@ -117,7 +107,7 @@ void s3_page_free(struct s3_page *p)
 
 void s3_error_parse(const void *xml, size_t len, char code[64], char message[160])
 {
-	xmlDoc *doc = doc_read(xml, len);
+	xmlDoc *doc = answer_xml(xml, len);
 	xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
 	char *c = NULL, *m = NULL;
 

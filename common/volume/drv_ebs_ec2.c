@@ -1,11 +1,10 @@
 /* ebs: volumes, the life of snapshots: EC2's query API, whose answers are XML. */
-#include <libxml/parser.h>
-#include <libxml/tree.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "http/answer_xml.h"
 #include "volume/drv_ebs.h"
 
 #define VERSION "2016-11-15"
@@ -39,8 +38,7 @@ static xmlDoc *ec2_call(struct ebs_api *a, const struct http_pair *form, size_t 
 	c.body = body;
 	c.len = strlen(body);
 	if (ebs_call(a, &c, &r, e) == 0) {
-		doc = xmlReadMemory((char *)r.body.p, (int)r.body.len, NULL, NULL,
-		    XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+		doc = answer_xml(r.body.p, r.body.len);
 		if (!doc)
 			err_set(e, DM_ENV, "EC2 %s: the answer is no XML", form[0].value);
 	}
