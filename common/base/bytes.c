@@ -23,6 +23,17 @@ bool bytes_zero(const void *p, size_t len)
 	return !memcmp(b, b + 16, len - 16);
 }
 
+char *line_clean(char *s)
+{
+	for (unsigned char *p = (unsigned char *)s; *p; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)	/* U+0080 to U+009F */
+			p[0] = p[1] = '?';
+	}
+	return s;
+}
+
 void hex_put(char *out, const uint8_t *p, size_t len)
 {
 	static const char digit[] = "0123456789abcdef";

@@ -48,6 +48,8 @@ static inline bool mul64(uint64_t a, uint64_t b, uint64_t *out) { return !__buil
 
 /* Are all len bytes at p zero? */
 bool bytes_zero(const void *p, size_t len);
+/* Put '?' for what a terminal would obey; s. */
+char *line_clean(char *s);
 
 /* 2*len digits and a NUL into out. */
 void hex_put(char *out, const uint8_t *p, size_t len);

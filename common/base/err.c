@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 
 static const char *program = "dm";
@@ -105,9 +106,7 @@ static void emit(char *line, size_t n)
 {
 	ssize_t r;
 
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
+	line_clean(line);
 	line[n++] = '\n';
 	do
 		r = write(STDERR_FILENO, line, n);

@@ -28,6 +28,7 @@ struct progress *progress_new(const char *label, bool force)
 	p->terminal = isatty(STDERR_FILENO);
 	p->on = p->terminal || force;
 	snprintf(p->label, sizeof p->label, "%s", label);
+	line_clean(p->label);	/* it may come from elsewhere */
 	p->started = p->rate_at = time_mono();
 	return p;
 }

@@ -58,7 +58,7 @@ static int print_all(struct slots *slots, json_t *list, uint64_t *held)
 			printf("%-20s %8s %5s %8s %10s %10s %10s %-8s %10s %7s %10s %10s\n", "workload",
 			    "pid", "disks", "priority", "held", "in flight", "window", "why",
 			    "per second", "ms", "done", "total");
-		slot_row(s, name);
+		slot_row(s, line_clean(name));
 	}
 	return 0;
 }

@@ -77,6 +77,14 @@ int checkpoint_list_main(int argc, char **argv, struct err *e)
 	return rc;
 }
 
+static void show_point(const char *what, const char *point)
+{
+	char *text = line_clean(x_strdup(*point ? point : "-"));
+
+	printf("    %s  %s\n", what, text);
+	free(text);
+}
+
 static void show_disk(const struct checkpoint_disk *d, int algo)
 {
 	char size[16], changed[16], root[80];
@@ -87,8 +95,8 @@ static void show_disk(const struct checkpoint_disk *d, int algo)
 	if (d->has_root)
 		printf("    root    %s%s\n", id_format(algo, &d->root, root),
 		    d->partial ? " (partial)" : "");
-	printf("    point   %s\n", *d->point ? d->point : "-");
-	printf("    source  %s\n", *d->source_point ? d->source_point : "-");
+	show_point("point ", d->point);
+	show_point("source", d->source_point);
 }
 
 static int show_text(const struct checkpoint *c, struct err *e)

@@ -15,6 +15,7 @@
 #include "base/fdio.h"
 #include "base/lock.h"
 #include "base/timefmt.h"
+#include "base/uri.h"
 #include "repo/files.h"
 #include "repo/lease.h"
 #include "repo/session_priv.h"
@@ -207,6 +208,11 @@ struct session *session_begin(struct site *s, const uint8_t id[16], const struct
 	char name[SESSION_NAME + 1];
 	int fd;
 
+	/* It comes from the source; its state could not be read again. */
+	if (want->workload && *want->workload && !name_valid(want->workload)) {
+		err_set(e, DM_BAD, "'%s' cannot be the name of a workload", want->workload);
+		return NULL;
+	}
 	hex_put(name, id, 16);
 	fd = lock_shared(s, name, true, e);
 	if (fd < 0)

@@ -199,3 +199,15 @@ frames() {
 	rm big.raw
 	sh_exits 0 "ulimit -d 100000; dm-write --json big.raw <s"
 }
+
+@test "a source's word for its workload breaks neither a site nor a terminal" {
+	image_random src.raw 64K
+	exits 0 dm-checkpoint init site
+	sh_exits 3 "dm-changed --workload $'a\\e\\xc2\\x9bb' d=src.raw | dm-describe | dm-window | dm-send d=src.raw | dm-write repo:site"
+	one_line "'a???b' cannot be the name of a workload"
+	[ -z "$(ls site/open)" ]
+	exits 0 dm-checkpoint sessions site
+	exits 0 dm-checkpoint prune --keep-last 1 site
+	sh_exits 0 "dm-changed --workload $'a\\e\\xc2\\x9bb' d=src.raw | dm-describe | dm-window --progress | dm-send d=src.raw | dm-write out.raw"
+	[[ $err == *"a???b: "* && $err != *$'\e'* ]]
+}
