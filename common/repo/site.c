@@ -342,6 +342,11 @@ struct site *site_open_locked(const char *name, struct err *e)
 		err_prefix(e, "%s/config", path);
 		goto fail;
 	}
+	/* Who can write there could have put a plain one in its place. */
+	if (!s->sealed && site_key_named()) {
+		err_set(e, DM_NO, "%s is not encrypted, and a key was given for it", path);
+		goto fail;
+	}
 	if (s->sealed && site_key_path() && site_unlock(s, j, e))
 		goto fail;
 	json_decref(j);

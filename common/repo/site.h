@@ -61,6 +61,7 @@ void site_close(struct site *s);
 #define SITE_KEY_ENV "DM_KEY_FILE"
 void site_use_key(const char *path);
 const char *site_key_path(void);	/* NULL: none was named */
+bool site_key_named(void);	/* by site_use_key: then a plain site is refused (DM_NO) */
 struct site *site_open_locked(const char *path, struct err *e);
 int site_locked(const struct site *s, struct err *e);	/* *e says so; -1 */
 

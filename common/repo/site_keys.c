@@ -19,6 +19,11 @@ void site_use_key(const char *path)
 	key_path = path;
 }
 
+bool site_key_named(void)
+{
+	return key_path;
+}
+
 const char *site_key_path(void)
 {
 	const char *env = getenv(SITE_KEY_ENV);

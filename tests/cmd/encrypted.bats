@@ -163,3 +163,17 @@ locked() {
 	exits 3 dm-checkpoint list site
 	one_line something-new
 }
+
+@test "a plain site in the place of the encrypted one is not taken for it" {
+	full site web1 a=a.raw
+	mv site away
+	dm-checkpoint init site
+	for c in "dm-checkpoint list --key k site" "dm-recover --key k site web1" "dm-send --all --key k repo:site#web1"; do
+		exits 1 $c
+		one_line "is not encrypted, and a key was given"
+	done
+	sh_exits 1 "dm-changed a=a.raw | dm-describe | dm-window | dm-send a=a.raw | dm-write --key k repo:site"
+	[[ $err == *"is not encrypted"* ]]
+	! grep -raq "nobody shall read" site
+	exits 0 dm-checkpoint list site
+}
