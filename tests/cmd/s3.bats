@@ -74,8 +74,12 @@ commits() {
 	join other
 	[ "$(dm-checkpoint list --json other)" = "$(dm-checkpoint list --json site)" ]
 	for s in site other; do
-		dm-restore "$s" w back.raw && same a.raw back.raw && rm back.raw
-		dm-restore --at 1 "$s" w back.raw && same old.raw back.raw && rm back.raw
+		dm-restore "$s" w back.raw
+		same a.raw back.raw
+		rm back.raw
+		dm-restore --at 1 "$s" w back.raw
+		same old.raw back.raw
+		rm back.raw
 		dm-checkpoint verify "$s" >/dev/null
 	done
 	# and on with the other
@@ -84,7 +88,8 @@ commits() {
 	[ "$(checkpoints site w)" = 3 ]
 	# The index is anybody's to lose.
 	rm -r site/chunks/index
-	dm-restore site w back.raw && same a.raw back.raw
+	dm-restore site w back.raw
+	same a.raw back.raw
 	exits 1 dm-checkpoint init --store s3://bucket/site third
 	[[ $err == *"has a site already"*--join* ]]
 	exits 1 dm-checkpoint init --store s3://bucket/elsewhere --join third
@@ -126,7 +131,8 @@ commits() {
 	change a.raw
 	scan s3://bucket/site w disk=a.raw
 	rm -r cache
-	dm-restore s3://bucket/site w back.raw && same a.raw back.raw
+	dm-restore s3://bucket/site w back.raw
+	same a.raw back.raw
 	sh_exits 0 "dm-recover s3://bucket/site w | dm-window | dm-send s3://bucket/site | dm-write again.raw"
 	same a.raw again.raw
 	exits 1 dm-checkpoint list s3://bucket/none
@@ -158,7 +164,8 @@ commits() {
 	join other
 	wait_for eval '! dm-checkpoint sessions --json other | jq -e "any(.alive)" >/dev/null'
 	full other w disk=a.raw
-	dm-restore site w back.raw && same a.raw back.raw
+	dm-restore site w back.raw
+	same a.raw back.raw
 	[ "$(dm-checkpoint sessions --json site)" = '[]' ]
 }
 
@@ -206,7 +213,8 @@ commits() {
 	[ "$(checkpoints site w)" = 0 ]
 	# Nothing is lost of it.
 	full other w disk=a.raw
-	dm-restore site w back.raw && same a.raw back.raw
+	dm-restore site w back.raw
+	same a.raw back.raw
 }
 
 @test "a writer that was given up does not commit, though it believes in its lease" {
@@ -225,7 +233,8 @@ commits() {
 	grep -q 'was given up' a.raw.err
 	[ "$(checkpoints site w)" = 0 ]
 	full other w disk=a.raw
-	dm-restore site w back.raw && same a.raw back.raw
+	dm-restore site w back.raw
+	same a.raw back.raw
 }
 
 @test "prune waits for writers of other machines, hides from those that come what goes, and frees it" {
@@ -265,8 +274,12 @@ commits() {
 	[ "$(jq .waits_for <<<"$output")" = 0 ]
 	for s in site other third; do
 		dm-checkpoint verify "$s" >/dev/null
-		dm-restore "$s" w back.raw && same first.raw back.raw && rm back.raw
-		dm-restore "$s" x back.raw && same first.raw back.raw && rm back.raw
+		dm-restore "$s" w back.raw
+		same first.raw back.raw
+		rm back.raw
+		dm-restore "$s" x back.raw
+		same first.raw back.raw
+		rm back.raw
 	done
 	# All of the two is there once.
 	[ "$(s3_stats | jq '[.objects.bucket[]] | add')" -lt $((before - (20 << 20))) ]
@@ -311,7 +324,8 @@ commits() {
 	exits 0 dm-checkpoint prune --keep-last 1 --json site
 	[ "$(jq .packs_removed <<<"$output")" -gt 0 ]
 	scan other w disk=a.raw
-	dm-restore other w back.raw && same a.raw back.raw
+	dm-restore other w back.raw
+	same a.raw back.raw
 	dm-checkpoint verify other >/dev/null
 	dm-checkpoint verify site >/dev/null
 	# and one that was pinned, or is read, stays
@@ -351,7 +365,8 @@ commits() {
 	[ "$(noted)" = "2-7 2 4 " ]
 	exits 0 dm-checkpoint verify --expect noted.json site
 	[[ $output == *"w stands on checkpoint 1 as it was noted"* ]]
-	dm-restore other w back.raw && same a.raw back.raw
+	dm-restore other w back.raw
+	same a.raw back.raw
 }
 
 @test "throttling, errors, resets, damage and lost answers on the way are lived with" {
@@ -365,7 +380,8 @@ commits() {
 		scan site w disk=a.raw
 	done
 	[ "$(checkpoints site w)" = 4 ]
-	dm-restore site w back.raw && same a.raw back.raw
+	dm-restore site w back.raw
+	same a.raw back.raw
 	exits 0 dm-checkpoint prune --keep-last 1 site
 	dm-checkpoint verify site >/dev/null
 }
@@ -468,7 +484,8 @@ commits() {
 	exits 1 dm-checkpoint verify site
 	[[ $output == *"damaged: chunk"* ]]
 	full site w disk=a.raw
-	dm-restore site w back.raw && same a.raw back.raw
+	dm-restore site w back.raw
+	same a.raw back.raw
 	exits 1 dm-restore --at 1 site w no.raw || dm-restore --at 1 site w no2.raw
 }
 
@@ -482,7 +499,8 @@ commits() {
 	printf 'a secret that is easy to find' | dd of=a.raw bs=1M seek=5 conv=notrunc status=none
 	full site w disk=a.raw
 	join other
-	dm-restore other w back.raw && same a.raw back.raw
+	dm-restore other w back.raw
+	same a.raw back.raw
 	! s3_do GET /bucket/site/catalog/w/1.json | grep -qa source_point
 	for p in $(s3_names site/packs/); do
 		! s3_do GET "/bucket/$p" | grep -qa 'easy to find'
