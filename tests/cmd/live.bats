@@ -41,19 +41,30 @@ bitmaps() {
 }
 
 # unharmed: the guest runs and writes, and nothing of a point is left but, at
-# most, the bitmaps of disk vda: $1 (1) of them.
+# most, the bitmaps of disk vda: $1 (1) of them.  Who cleans up after one that
+# was killed may not be done yet.
 unharmed() {
-	local was q
-	[ "$(guest_qmp vm '{"execute":"query-status"}' | jq -r .status)" = running ] || die "the guest does not run" || return 1
-	for q in query-block-jobs query-block-exports; do
-		was=$(guest_qmp vm "{\"execute\":\"$q\"}")
-		[ "$was" = '[]' ] || die "$q: $was" || return 1
-	done
-	nodes | jq -e 'all(.[]; ."node-name" | startswith("dm-") | not)' >/dev/null || die "nodes are left" || return 1
-	! ls -d "$T"/dm-point-* 2>/dev/null || die "files are left" || return 1
-	[ "$(bitmaps vda | wc -l)" -le "${1:-1}" ] || die "bitmaps are left" || return 1
+	local was
+	wait_for at_rest "${1:-1}" || die "$left" || return 1
 	was=$(guest_number vm)
 	wait_for number_after "$was"
+}
+# at_rest BITMAPS: else $left says what is not.
+at_rest() {
+	local was q
+	left="the guest does not run"
+	[ "$(guest_qmp vm '{"execute":"query-status"}' | jq -r .status)" = running ] || return 1
+	for q in query-block-jobs query-block-exports; do
+		was=$(guest_qmp vm "{\"execute\":\"$q\"}")
+		left="$q: $was"
+		[ "$was" = '[]' ] || return 1
+	done
+	left="nodes are left"
+	nodes | jq -e 'all(.[]; ."node-name" | startswith("dm-") | not)' >/dev/null || return 1
+	left="files are left"
+	! ls -d "$T"/dm-point-* 2>/dev/null || return 1
+	left="bitmaps are left"
+	[ "$(bitmaps vda | wc -l)" -le "$1" ]
 }
 number_after() {
 	[ "$(guest_number vm)" -gt "$1" ]

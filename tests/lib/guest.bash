@@ -206,10 +206,10 @@ guest_number() {
 # or failure with QEMU's words.
 guest_qmp() {
 	local in pid line rc=1
-	exec {in}< <(exec socat -T 60 STDIO,ignoreeof "UNIX-CONNECT:$T/$1/qmp" 2>/dev/null 3>&- \
+	exec {in}< <(exec socat -T 30 STDIO,ignoreeof "UNIX-CONNECT:$T/$1/qmp" 2>/dev/null 3>&- \
 	    <<<'{"execute":"qmp_capabilities"}'$'\n'"$2")
 	pid=$!
-	while IFS= read -r -t 60 line <&"$in"; do
+	while IFS= read -r -t 30 line <&"$in"; do
 		case $line in
 		'{"return": {}}'*) [ "$rc" -ne 1 ] || { rc=2; continue; } ;;&
 		*'"error": '*) jq -r .error.desc <<<"$line" >&2; rc=1; break ;;
