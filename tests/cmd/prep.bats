@@ -397,6 +397,16 @@ linux_disk() {
 	found '.systems[0].fstab == null and .systems[0].name == "Linux"'
 }
 
+@test "a guest's words do not reach the terminal as they are" {
+	uuid=$(cat /proc/sys/kernel/random/uuid)
+	linux root
+	printf 'PRETTY_NAME="a\e[2Jb\xc2\x9bc"\n' >root/etc/os-release
+	printf '/dev/sda\e]0;x / ext4 defaults 0 1\n' >root/etc/fstab
+	linux_disk l.raw root ext4
+	exits 1 dm-prep l.raw
+	[[ $output == *"a?[2Jb?c"* && $err == *"fstab names /dev/sda?]0;x for /"* && $output != *$'\e'* && $output != *$'\xc2\x9b'* ]]
+}
+
 @test "links on a Windows disk do not lead out of it" {
 	local at=m/Windows/System32 name
 	windows w.raw
