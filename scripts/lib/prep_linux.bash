@@ -92,14 +92,14 @@ linux_boot_partition() {
 
 # Which disk drivers the newest kernel has at the time it looks for its root.
 linux_initramfs() {
-	local where=$1 top=$2 boot=$3 kernel version image d has found='{}' any=no
+	local where=$1 top=$2 boot=$3 kernel version image d f has found='{}' any=no
 	kernel=$(find "$boot" -maxdepth 1 -name 'vmlinuz-*' -type f 2>/dev/null | sort -V | tail -n 1)
 	[ -n "$kernel" ] || { note kernel null; return; }
 	version=${kernel##*/vmlinuz-}
 	note kernel "$(text "$version")"
 	image=
 	for d in "initrd.img-$version" "initramfs-$version.img" "initrd-$version"; do
-		[ ! -f "$boot/$d" ] || image=$boot/$d
+		! f=$(inside "$boot" "/$d") || image=$f
 	done
 	if [ -n "$image" ]; then
 		linux_list "$image" >"$run/initramfs" || {
@@ -109,7 +109,9 @@ linux_initramfs() {
 	else
 		: >"$run/initramfs"
 	fi
-	cat "$top/usr/lib/modules/$version/modules.builtin" "$top/lib/modules/$version/modules.builtin" >"$run/builtin" 2>/dev/null
+	for d in usr/lib lib; do
+		! f=$(inside "$top" "/$d/modules/$version/modules.builtin") || cat "$f"
+	done >"$run/builtin" 2>/dev/null
 	for d in virtio_blk virtio_scsi nvme xen_blkfront ahci hv_storvsc vmw_pvscsi; do
 		has=absent
 		! grep -qE "/${d//_/[_-]}\.ko" "$run/builtin" || has=builtin

@@ -71,7 +71,7 @@ windows_look() {
 		release
 		return
 	fi
-	head=$(head -c 4 "$root/hiberfil.sys" 2>/dev/null | tr -d '\0' | tr A-Z a-z)
+	head=$([ ! -f "$root/hiberfil.sys" ] || head -c 4 "$root/hiberfil.sys" 2>/dev/null | tr -d '\0' | tr A-Z a-z)
 	[ "$head" != hibr ] ||
 		problem 1 "$where" "Windows is hibernated or was shut down by fast startup: start it once and shut it down with 'shutdown /s /t 0'"
 	[ ! -d "$root/Windows/System32/config" ] || windows_system "$n" "$where" "$dev"

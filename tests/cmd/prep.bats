@@ -395,6 +395,14 @@ linux_disk() {
 	linux_disk l.raw root ext4
 	prep 0 l.raw
 	found '.systems[0].fstab == null and .systems[0].name == "Linux"'
+	mkdir mine
+	mv root/usr/lib/modules/6.1.0-x/modules.builtin root/boot/initrd.img-6.1.0-x mine/
+	ln -s "$T/mine/modules.builtin" root/usr/lib/modules/6.1.0-x/
+	ln -s "$T/mine/initrd.img-6.1.0-x" root/boot/
+	linux_disk l.raw root ext4
+	prep 1 l.raw
+	[[ $err == *"no disk driver of a virtual machine"* ]]
+	found '.systems[0].drivers | .virtio_blk == "absent" and .nvme == "absent"'
 }
 
 @test "a guest's words do not reach the terminal as they are" {
