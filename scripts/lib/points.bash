@@ -51,7 +51,7 @@ point_open() {
 }
 
 point_words() {
-	[ ! -s "$tmp/$name.hold" ] || sed "s/^/$name: /" "$tmp/$name.hold" | tee -a "$tmp/$name.said" >&2
+	told "$tmp/$name.hold"
 }
 
 # point_close: tell the holder what the catalog says.

@@ -161,6 +161,16 @@ change() {
 	same "d'd.raw" od
 }
 
+@test "what the other side says does not reach a terminal as it is" {
+	mkdir .bin
+	printf '#!/bin/sh\nprintf "a\\033[2Jb\\n" >&2\nexit 255\n' >.bin/ssh
+	chmod +x .bin/ssh
+	plan '.workloads[0].host = "src"'
+	PATH=$T/.bin:$PATH exits 4 within 200 dm-replicate plan.json
+	[[ $err == *"w: a?[2Jb"* && $err != *$'\e'* ]]
+	! grep -q $'\e' site/status/w.failed
+}
+
 @test "ssh asks nobody and notices a dead link, but the plan's options come first" {
 	local real
 	real=$(command -v ssh)
