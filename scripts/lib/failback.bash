@@ -172,6 +172,11 @@ straight_text() {
 # bring_home WORKLOAD
 bring_home() {
 	local w=$1 seq base text rc=0 error=''
+	# It may run from both, and only the provider can tell, while it runs.
+	[ "$(of "$w" '.moving // false')" = false ] || {
+		warn "$w: the move of its disks was not finished; finish it first: $me --move $plan"
+		return 1
+	}
 	home_plan "$w" >"$tmp/$w.home.json" || return 4
 	provider "$w" stop "{\"mode\": \"$([ "$force" = yes ] && echo hard || echo graceful)\"}" || {
 		warn "$w: its machine does not stop; --force switches it off"

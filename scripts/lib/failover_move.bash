@@ -13,12 +13,17 @@ to_move() {
 }
 
 # move_machines: each of them, as many at a time as disks may be rebuilt.
+# While one is under way, or was cut off, the schedule says "moving": the machine
+# may run from some volumes and some images, and what it wrote is in those.
 move_machines() {
-	local w bad=0
+	local w bad=0 rc
 	local -a names pids=()
 	mapfile -t names < <(to_move)
 	[ "${#names[@]}" -gt 0 ] || return 0
 	moving=yes
+	for w in "${names[@]}"; do
+		scheduled "$w" '.moving = true' || return 4
+	done
 	for w in "${names[@]}"; do
 		(
 			trap - EXIT
@@ -31,7 +36,13 @@ move_machines() {
 		pids+=("$!")
 	done
 	for w in "${!names[@]}"; do
-		if wait "${pids[w]}"; then moved "${names[w]}" || bad=1; else bad=1; fi
+		rc=0
+		wait "${pids[w]}" || rc=$?
+		case $rc in
+		0) moved "${names[w]}" || bad=1 ;;
+		"$stayed") bad=1; scheduled "${names[w]}" 'del(.moving)' || return 4 ;;
+		*) bad=1 ;;
+		esac
 	done
 	evidence_write || bad=1
 	moving=no
@@ -50,19 +61,35 @@ move_run() {
 	return "$rc"
 }
 
-# move_machine WORKLOAD: by its provider, if there is room.
+# scheduled WORKLOAD FILTER: change what the schedule says of it, durably.
+scheduled() {
+	jq -c --arg w "$1" "map(if .name == \$w then $2 else . end)" "$schedule" >"$tmp/schedule.next" &&
+		durable "$tmp/schedule.next" "$schedule"
+}
+
+# move_machine WORKLOAD: by its provider, if there is room.  $stayed: no disk of
+# it was moved, and that is sure.
+stayed=5
 move_machine() {
-	local need have
+	local need have rc=0
 	need=$(of "$1" '[.machine.disks[] | select(.image | startswith($ARGS.named.dir)) | .size] | add // 0' --arg dir "$dir/")
 	have=$(df --output=avail -B1 "$root" | tail -n 1)
 	if [ "$need" -gt "$have" ] && [ "$(jq '.failover.thin // false' "$plan")" = false ]; then
 		warn "$1: its machine stays on served disks: rebuilt they need $need bytes, and $root has $have"
-		return 1
+		return "$stayed"
 	fi
-	provider "$1" move || return 1
+	provider "$1" move || rc=$?
+	if [ "$rc" -ne 0 ]; then
+		[ "$rc" -ne 2 ] && ! jq -se '.[0].moved == []' "$tmp/$1.reply" >/dev/null 2>&1 || rc=$stayed
+		return "$rc"
+	fi
 	jq -se --slurpfile s "$schedule" --arg w "$1" '
 		(.[0].moved // [] | sort) == ([$s[0][] | select(.name == $w) | .machine.disks[].name] | sort)' "$tmp/$1.reply" >/dev/null ||
-		{ warn "$1: its machine stays on served disks: the provider cannot move it"; return 1; }
+		{
+			warn "$1: its machine stays on served disks: the provider cannot move it"
+			! jq -se '.[0].moved // [] | . == []' "$tmp/$1.reply" >/dev/null || rc=$stayed
+			return "$((rc ? rc : 1))"
+		}
 }
 
 # moved WORKLOAD: nothing of what was served is needed any more.
@@ -70,9 +97,8 @@ moved() {
 	local f
 	local -a overlays
 	mapfile -t overlays < <(of "$1" '.machine.disks[].volume')
-	jq -c --arg w "$1" 'map(if .name == $w then .instant = false |
-		.machine.disks |= map(.volume = (.keep // .image) | .format = (if .keep then "qcow2" else "raw" end)) else . end)' "$schedule" >"$tmp/schedule.moved" &&
-		durable "$tmp/schedule.moved" "$schedule" || return 4
+	scheduled "$1" '.instant = false | del(.moving) |
+		.machine.disks |= map(.volume = (.keep // .image) | .format = (if .keep then "qcow2" else "raw" end))' || return 4
 	for f in "${overlays[@]}"; do
 		[[ $f != "$dir/"* ]] || rm -f -- "$f"
 	done

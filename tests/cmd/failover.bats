@@ -342,6 +342,10 @@ load ../lib/failover
 	one_line 'w: its machine stays on served disks: the provider cannot move it'
 	says '.result == "completed"'
 	exits 1 dm-failover --move plan.json
+	fault w.move none
+	exits 1 dm-failover --move plan.json
+	one_line 'w: move: the disk is full'
+	fault w.move
 	qemu-io -f qcow2 -c 'write -P 7 1M 64k' images/runs/*/w/root.qcow2 >/dev/null
 	exits 0 dm-failover --failback --json plan.json
 	evidence=.out
@@ -349,6 +353,29 @@ load ../lib/failover
 	[ "$(record site w .changed)" -le 1048576 ]
 	qemu-img compare -q -f raw -F qcow2 disk.raw images/runs/*/w/root.qcow2
 	[ "$(od -An -tx1 -j1M -N2 disk.raw)" = " 07 07" ]
+	exits 0 dm-failover --clean plan.json
+	wait_for ended "$T/images"
+	nothing_left
+}
+
+@test "instant: while a machine runs from both, or nobody knows, nothing goes home" {
+	local how
+	plan 'del(.workloads[1]) | .workloads[0].recovery = {provider: "\($t)/provider", instant: true}'
+	fault w.move half
+	failed_over 1
+	one_line 'w: move: the disk is full'
+	for how in half fail; do
+		fault w.move "$how"
+		exits 1 dm-failover --move plan.json
+		: >calls
+		exits 1 dm-failover --failback --force plan.json
+		one_line 'w: the move of its disks was not finished; finish it first: dm-failover --move plan.json'
+		[ ! -s calls ]
+	done
+	fault w.move none
+	exits 1 dm-failover --move plan.json
+	fault w.move
+	exits 0 dm-failover --failback plan.json
 	exits 0 dm-failover --clean plan.json
 	wait_for ended "$T/images"
 	nothing_left

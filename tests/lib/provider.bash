@@ -4,7 +4,8 @@
 # is there, else it plays a platform on which a machine is a file.  Each call
 # is a line "MACHINE VERB" in $T/calls.  What is in $T/fault/MACHINE.VERB or
 # $T/fault/VERB happens instead of the verb: "fail", "hang", "garbage", or
-# "late", which is to do it and then hang.
+# "late", which is to do it and then hang; "half" is to fail with a move done in
+# part, "none" with one that did nothing.
 # shellcheck shell=bash
 
 provider_make() {
@@ -36,6 +37,8 @@ provider_make() {
 		case $fault in
 		fail) echo "provider: $1 is out of order" >&2; exit 4 ;;
 		no) echo "provider: $1 is not to be" >&2; exit 1 ;;
+		half) jq -c '{moved: [.machine.disks[0].name]}' <<<"$request"; echo "provider: the disk is full" >&2; exit 4 ;;
+		none) echo '{"moved": []}'; echo "provider: the disk is full" >&2; exit 4 ;;
 		garbage) echo 'not { json'; exit 0 ;;
 		hang) trap '' TERM; bash -c 'trap "" TERM; while :; do sleep 1000; done' ;;
 		late) perform "$1" >/dev/null; exec sleep 1000 ;;
