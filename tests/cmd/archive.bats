@@ -55,7 +55,7 @@ refused() {
 	[ "$last" -gt 20 ]
 	for n in $(seq 1 $((last / 12 + 1)) "$last") $((last - 2)) $((last - 1)) "$last"; do
 		preload_fault "dm-checkpoint:any:$n:KILL"
-		! dm-checkpoint export s web1 out.tar
+		fails dm-checkpoint export s web1 out.tar
 		no_fault
 		# what stands under the name is whole
 		[ ! -e out.tar ] || cmp out.tar whole.tar

@@ -113,7 +113,7 @@ named() { dm-checkpoint list --json site w | jq -r '[.[].disks[0].point] | sort 
 	exits 0 dm-checkpoint prune --target "$target" --json site w
 	[ "$(jq .points.removed <<<"$output")" = 0 ]	# the newest known is older
 	exits 0 dm-replicate --now plan.json
-	! grep -qF "$orphan" <<<"$(ids)"
+	fails grep -qF "$orphan" <<<"$(ids)"
 	[ "$(ebs_stats | jq '.snapshots | length')" -eq 3 ]
 	# an image is made of the oldest
 	aws_cli ec2 register-image --name used --root-device-name /dev/xvda --architecture x86_64 --virtualization-type hvm \

@@ -54,8 +54,8 @@ locked() {
 	poke a.raw 700000 4096
 	sh_exits 1 "$(iteration site web1 'dm-recover --ids --at latest site web1 | dm-changed --against - secretdisk=a.raw' secretdisk=a.raw |
 		sed 's/dm-checkpoint commit.*/head -c 100 | false/')" || true
-	! grep -raq "nobody shall read" site
-	! grep -raq secretdisk site
+	fails grep -raq "nobody shall read" site
+	fails grep -raq secretdisk site
 	id=$(dm-recover --ids --at latest site web1 | dm-json | jq -r 'select(.id) | .id' | head -n 1)
 	[ ${#id} -eq 64 ]
 	[ "$(cat site/chunks/packs/*/*.pack | od -An -v -tx1 | tr -d ' \n' | grep -c "$id")" -eq 0 ]
@@ -126,7 +126,7 @@ locked() {
 	exits 0 dm-checkpoint pin site web1 1
 	exits 0 dm-checkpoint prune --keep-last 2 site
 	exits 0 dm-checkpoint verify site
-	! grep -q "$(b2sum -l 256 <fork/catalog/web1/2.json | cut -c1-64)" site/catalog/web1/pruned
+	fails grep -q "$(b2sum -l 256 <fork/catalog/web1/2.json | cut -c1-64)" site/catalog/web1/pruned
 	[ "$(cut -d' ' -f1 site/catalog/web1/pruned | tr '\n' ' ')" = "2 " ]
 	# Only with the key can records be held against what was noted.
 	dm-checkpoint list --json site >noted
@@ -152,7 +152,7 @@ locked() {
 	exits 0 dm-checkpoint key remove --key other site boss
 	exits 1 dm-checkpoint key remove --key other site first
 	one_line "only key"
-	! grep -q "$(cut -d' ' -f2 k | cut -c1-20)" site/config
+	fails grep -q "$(cut -d' ' -f2 k | cut -c1-20)" site/config
 	exits 1 dm-checkpoint list --key phrase site
 }
 
@@ -174,6 +174,6 @@ locked() {
 	done
 	sh_exits 1 "dm-changed a=a.raw | dm-describe | dm-window | dm-send a=a.raw | dm-write --key k repo:site"
 	[[ $err == *"is not encrypted"* ]]
-	! grep -raq "nobody shall read" site
+	fails grep -raq "nobody shall read" site
 	exits 0 dm-checkpoint list site
 }

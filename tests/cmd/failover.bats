@@ -191,7 +191,7 @@ load ../lib/failover
 	plan '.failover.pre = "exit 3"'
 	failed_over 1
 	says '.result == "failed"'
-	! grep create calls
+	fails grep create calls
 	exits 0 dm-failover --clean plan.json
 	plan '.workloads[0].recovery = {provider: "\($t)/provider", pre: "echo no luck >&2; exit 3"}'
 	failed_over 1
@@ -391,7 +391,7 @@ load ../lib/failover
 	plan '.failover.limits = {disk: "4M"}'
 	failed_over 1
 	one_line 'failover.limits.disk is 4M'
-	! grep create calls
+	fails grep create calls
 	says '.result == "failed"'
 	plan '.failover.limits = {calls_per_minute: 240, calls: 1, storage: 1}'
 	SECONDS=0

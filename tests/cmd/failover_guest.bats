@@ -73,10 +73,10 @@ more_records() {
 	[ "$begin" -eq 1 ] && [ "$last" -ge $((first - 1)) ] && [ "$last" -le "$first" ]
 	tr '\0' ' ' <"/proc/$(cat "$base/machine/pid")/cmdline" >cmdline
 	grep -q 'restrict=on' cmdline
-	! grep -qF "$T/a.raw" cmdline
+	fails grep -qF "$T/a.raw" cmdline
 	pid=$(cat "$base/machine/pid")
 	exits 0 dm-failover --clean plan.json
-	! kill -0 "$pid" 2>/dev/null
+	wait_for dead "$pid"
 	[ -z "$(ls images/runs)" ]
 	more_records
 
@@ -168,7 +168,7 @@ again=$(awk '/^\.Ss When this host was restarted/ { on = 1 } on && /^\.Ed/ { exi
 	exits 0 within 300 dm-failover --move --json plan.json
 	says '.result == "completed" and (.workloads[0].steps | last | .step == "move" and .code == 0)'
 	[ ! -e "$dir/serve.pid" ] && [ ! -e "$dir/b.qcow2" ]
-	! pgrep -f "nbdkit.*$T" >&2
+	wait_for ended "nbdkit.*$T"
 	kill -0 "$pid"
 	[ "$(jq -r '[.disks[].volume] | join(" ")' "$dir/machine/machine.json")" = "$T/$dir/a.moved.qcow2 $T/$dir/b.moved.qcow2" ]
 	wait_for grows "$dir/b.raw" 1
@@ -235,6 +235,6 @@ node() {
 	exits 0 dm-replicate --now plan.json
 	failed_over 4 --test
 	says '.workloads[0].state == "failed" and .result == "failed"'
-	! pgrep -f "$T/images" >&2
+	wait_for ended "$T/images"
 	[ -z "$(ls images/runs)" ]
 }

@@ -217,7 +217,7 @@ root_of() {
 	scan "$uri&record=$T/rec"
 	[ "$(disk .tree)" = "blake3:$(root_of a.raw)" ]
 	exits 0 dm-checkpoint verify site
-	! grep -qaF "$(head -c 12 a.raw | tr -d '\0')" -r site/chunks
+	fails grep -qaF "$(head -c 12 a.raw | tr -d '\0')" -r site/chunks
 	exits 0 dm-checkpoint prune --keep-last 1 site
 	exits 0 dm-recover --ids site w
 }

@@ -251,7 +251,7 @@ nothing_runs() {
 	[ "$(grep -c 'the other side closed the connection' .bg.err)" -eq 1 ]
 	grep -qx 'w: failed with code 4' .bg.err
 	nothing_runs
-	! holding
+	wait_for let_go
 	[ "$(checkpoints site w)" -eq 1 ]
 	# It comes back; what its bitmaps knew is lost, and that is said.
 	rm -rf vm
@@ -273,7 +273,7 @@ nothing_runs() {
 	guest_qmp vm '{"execute":"blockdev-backup","arguments":{"job-id":"other","device":"vda","target":"to","sync":"none"}}'
 	exits 1 dm-replicate --now plan.json
 	[[ $err == *'disk vda: the guest does not use "vda" itself: a job of somebody else'* ]]
-	! holding
+	wait_for let_go
 	[ "$(guest_qmp vm '{"execute":"query-block-jobs"}' | jq -r '.[].device')" = other ]
 	[ "$(bitmaps vda | sort | head -n 1 | cut -c1-3)" = dm- ] && [ "$(bitmaps vda | grep -cx other)" -eq 1 ]
 	guest_qmp vm '{"execute":"block-job-cancel","arguments":{"device":"other"}}'

@@ -54,7 +54,7 @@ verb() {
 	jq '.check = {kind: "tcp", port: 80} | .timeout = 2' request >r && mv r request
 	verb 1 validate		# QEMU accepts, the guest does not
 	for v in stop destroy stop destroy; do verb 0 "$v"; done
-	! kill -0 "$pid" 2>/dev/null
+	wait_for dead "$pid"
 	[ -z "$(ls m)" ]
 	same disk.raw <(head -c 1M /dev/zero)
 }

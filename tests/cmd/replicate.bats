@@ -168,7 +168,7 @@ change() {
 	plan '.workloads[0].host = "src"'
 	PATH=$T/.bin:$PATH exits 4 within 200 dm-replicate plan.json
 	[[ $err == *"w: a?[2Jb"* && $err != *$'\e'* ]]
-	! grep -q $'\e' site/status/w.failed
+	fails grep -q $'\e' site/status/w.failed
 }
 
 @test "ssh asks nobody and notices a dead link, but the plan's options come first" {

@@ -113,7 +113,7 @@ commits() {
 	aws s3api get-object --bucket bucket --key "$pack" --range bytes=0-6 head >/dev/null
 	[ "$(cat head)" = dm-pack ]
 	# what is refused: another's signature, a sum that is not the body's
-	! AWS_SECRET_ACCESS_KEY=wrong aws s3api list-objects-v2 --bucket bucket >list 2>&1
+	AWS_SECRET_ACCESS_KEY=wrong fails aws s3api list-objects-v2 --bucket bucket >list 2>&1
 	grep -q SignatureDoesNotMatch list
 	AWS_SECRET_ACCESS_KEY=wrong exits 4 dm-checkpoint list site
 	[[ $err == *SignatureDoesNotMatch* ]]
@@ -501,9 +501,9 @@ commits() {
 	join other
 	dm-restore other w back.raw
 	same a.raw back.raw
-	! s3_do GET /bucket/site/catalog/w/1.json | grep -qa source_point
+	s3_do GET /bucket/site/catalog/w/1.json | fails grep -qa source_point
 	for p in $(s3_names site/packs/); do
-		! s3_do GET "/bucket/$p" | grep -qa 'easy to find'
+		s3_do GET "/bucket/$p" | fails grep -qa 'easy to find'
 	done
 	DM_KEY_FILE='' exits 1 dm-checkpoint list other
 	# A key that was added here opens it there.

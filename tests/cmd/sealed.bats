@@ -32,7 +32,7 @@ refused() {
 
 @test "a key is a private file, and never overwritten" {
 	[ "$(stat -c %a k)" = 600 ]
-	! cmp -s k other
+	fails cmp -s k other
 	sum k >before
 	exits 1 dm-checkpoint key new k
 	one_line "exists already"
@@ -54,7 +54,7 @@ refused() {
 	exits 0 dm-checkpoint key new --from phrase --salt nightly k2
 	exits 0 dm-checkpoint key new --from phrase --salt weekly k3
 	same k1 k2
-	! cmp -s k1 k3
+	fails cmp -s k1 k3
 	exits 2 dm-json --unseal phrase </dev/null
 	one_line "dm-checkpoint key new --from"
 	exits 2 dm-checkpoint key new --from phrase k4
@@ -147,7 +147,7 @@ refused() {
 		cp c flipped
 		printf "\\x$(printf %02x $(($(od -An -tu1 -j $n -N 1 c | tr -d ' ') ^ 4)))" |
 			dd of=flipped bs=1 seek="$n" conv=notrunc status=none
-		! dm-recv --one-way --unseal k <flipped >d 2>/dev/null
+		fails dm-recv --one-way --unseal k <flipped >d 2>/dev/null
 		[ "$(dm-json <d 2>/dev/null | grep -c '"end"')" -eq 0 ]
 	done
 }
@@ -192,7 +192,7 @@ refused() {
 		bash -c "$c <req" >/dev/null 2>>said || true
 	done
 	[ -s said ]
-	! grep -q "$(cut -c1-16 <<<"$secret")" <(grep -v "key file $secret" said)
+	fails grep -q "$(cut -c1-16 <<<"$secret")" <(grep -v "key file $secret" said)
 }
 
 @test "dm-json opens and seals" {

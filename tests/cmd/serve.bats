@@ -147,7 +147,7 @@ disk_of_parts() {
 	exits 0 dm-checkpoint init --store s3://bucket/site --join there
 	serve w --writable there w
 	qemu-io -f raw -c 'write -P 7 1M 64k' -c 'read -P 7 1M 64k' "$(uri w a)" >out
-	! grep -q 'Pattern verification failed' out
+	fails grep -q 'Pattern verification failed' out
 	nbdcopy "$(uri s a)" again
 	same a.raw again
 	mkdir m
@@ -223,7 +223,7 @@ disk_of_parts() {
 	qemu-io -f raw -c 'write -P 7 1M 200k' -c 'write -P 8 3000k 4k' "$(uri s a)"
 	qemu-io -f raw -c 'write -P 9 1M 64k' "$(uri s b)"
 	qemu-io -f raw -c 'read -P 7 1M 200k' -c 'read -P 8 3000k 4k' "$(uri s a)" >out
-	! grep -i failed out
+	fails grep -i failed out
 	cp "$DM_MADE/b.raw" b
 	head -c 65536 /dev/zero | tr '\0' '\011' | dd of=b bs=1M seek=1 conv=notrunc status=none
 	nbdcopy "$(uri s b)" b2
@@ -304,7 +304,7 @@ disk_of_parts() {
 	wait_for eval '[ "$(readlink "/proc/$sleeper/cwd")" = "$T/m/a" ]'
 	dm-serve --stop s.pid
 	grep 'in use' s.pid.log
-	! grep "$T/m" /proc/mounts
+	fails grep "$T/m" /proc/mounts
 }
 
 @test "it ends with its parent" {
@@ -355,7 +355,7 @@ patience() {
 	kill -STOP "$server"
 	exits 0 dm-serve --stop s.pid
 	[ -z "$err" ]
-	! kill -0 "$server" 2>/dev/null
+	wait_for dead "$server"
 	[ ! -e s.pid.log ] || own_words s.pid.log
 	[ ! -s s.pid.log ]
 	wait_for gone

@@ -149,7 +149,7 @@ facts() {
 	grep -q '^dm_state{plan="plan.json",workload="w",state="in sync"} 1$' m.prom
 	# Comments come before their metric, each line is one of the two.
 	grep -q '^dm_disk_lag_seconds{plan="plan.json",workload="w",disk="e"} [0-9]' m.prom
-	! grep -vE '^(# (HELP|TYPE) dm_[a-z_]+ .+|dm_[a-z_]+\{[^{}]+\} [0-9.e+-]+)$' m.prom
+	fails grep -vE '^(# (HELP|TYPE) dm_[a-z_]+ .+|dm_[a-z_]+\{[^{}]+\} [0-9.e+-]+)$' m.prom
 	[ "$(find . -name 'm.prom*' | wc -l)" -eq 1 ]
 	exits 4 dm-status --prometheus nowhere/m.prom plan.json
 }

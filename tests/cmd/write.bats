@@ -76,7 +76,7 @@ frames() {
 @test "the reader of standard output dies: quiet, exit 4" {
 	sh_exits 4 'dm-write c.raw <plain | head -c 100 >/dev/null; exit ${PIPESTATUS[0]}'
 	[ -z "$err" ]
-	! complete c.raw
+	fails complete c.raw
 }
 
 @test "a stream cut anywhere: exit 4, nothing complete" {
@@ -85,7 +85,7 @@ frames() {
 		cut_at plain $at >cut
 		exits 4 dm-write --json c.raw <cut
 		one_line dm-write: "ended before its END"
-		! complete c.raw
+		fails complete c.raw
 		rm -f c.raw c.raw.dm
 	done
 }
@@ -96,7 +96,7 @@ frames() {
 		flip plain $at bad
 		exits 3 dm-write --json c.raw <bad
 		one_line dm-write: input
-		! complete c.raw
+		fails complete c.raw
 		rm -f c.raw c.raw.dm
 	done
 }
@@ -121,7 +121,7 @@ frames() {
 	for f in bad1 bad2 bad3 bad4 bad5; do
 		rm -f c.raw c.raw.dm
 		exits 3 dm-write --json c.raw <$f
-		! complete c.raw
+		fails complete c.raw
 	done
 	cmp -s bad1 packed && die "nothing was changed"
 	# within an epoch the order of entries is no matter
@@ -163,14 +163,14 @@ frames() {
 		dm-json -r --renumber >lies
 	exits 1 dm-write --json c.raw <lies
 	one_line dm-write: "changed while being read"
-	! complete c.raw
+	fails complete c.raw
 }
 
 @test "no space: exit 4" {
 	small_fs small 8M
 	exits 4 dm-write --json small/c.raw <plain
 	one_line dm-write: small/c.raw "No space left on device"
-	! complete small/c.raw
+	fails complete small/c.raw
 }
 
 @test "a terminal gets one line instead of acks" {
@@ -186,7 +186,7 @@ frames() {
 		exits 4 dm-write --json c.raw <plain
 		no_fault
 		one_line "dm-write: c.raw"
-		! complete c.raw
+		fails complete c.raw
 		rm -f c.raw c.raw.dm
 	done
 }

@@ -83,6 +83,12 @@ sh_exits() {
 	exits "$1" bash -c "$2"
 }
 
+# fails COMMAND...: it must not succeed.  (A line that begins with "!" ends no
+# test, whatever comes of it.)
+fails() {
+	! "$@" || die "was to fail: $*"
+}
+
 # one_line TEXT...: $err must be one line holding every TEXT.
 one_line() {
 	local want
@@ -107,6 +113,11 @@ sum() {
 # no matter: a machine may be busy, and instrumented programs are slow.
 within() {
 	timeout -k 5 "$@"
+}
+
+# dead PID: it has ended, also when nobody waited for it yet.
+dead() {
+	! grep -qs '^State:.[^ZX]' "/proc/$1/status"
 }
 
 # wait_for COMMAND...: until it succeeds, at most two minutes.
