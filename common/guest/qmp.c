@@ -72,6 +72,13 @@ static int line_take(struct qmp *q, int64_t deadline, size_t *len, struct err *e
 	return 1;
 }
 
+/* An agent is the guest's, which may talk without end: what is no answer is not
+ * passed over for longer than an answer may take. */
+static bool late(int64_t deadline)
+{
+	return time_mono() >= deadline;
+}
+
 /* One line as JSON: 1, 0 at the deadline, -1.  What an agent had left unsaid
  * when its last client went may be cut: such a line is passed over. */
 static int line(struct qmp *q, int64_t deadline, json_t **out, struct err *e)
@@ -89,6 +96,8 @@ static int line(struct qmp *q, int64_t deadline, json_t **out, struct err *e)
 		buf_drop(&q->in, len + 1);
 		if (!*out && q->kind == QMP_MONITOR)
 			return err_set(e, DM_ENV, "an answer that is no JSON");
+		if (!*out && late(deadline))
+			return 0;
 	}
 	return 1;
 }
@@ -156,6 +165,10 @@ static json_t *answer(struct qmp *q, const char *command, struct err *e)
 		if (json_object_get(o, "event"))
 			keep_event(q, o);
 		json_decref(o);
+		if (late(deadline)) {
+			r = 0;
+			break;
+		}
 	}
 	if (r == 0)
 		err_set(e, DM_ENV, "no answer to %s within %d ms", command, q->timeout_ms);
