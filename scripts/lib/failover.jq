@@ -82,6 +82,13 @@ def schedule:
 		}] |
 	sort_by(.n, .order, .name);
 
+# What is wrong with the configurations in the records of what was picked, which
+# may be of anybody who can write to the site.  A key that another version knows
+# is no reason not to recover.
+def recorded_errors:
+	.picks[] | "workload \(.name): recovery of checkpoint \(.record.seq)" as $at | .record.recovery |
+	select(. != null) | check(recovery; $at) | select(contains(": unknown key") | not);
+
 # What of a recorded configuration cannot be followed today.
 def schedule_errors:
 	.[] | select(.n == null) |

@@ -467,6 +467,20 @@ load ../lib/failover
 	[ "$(grep -c 'validate' calls)" -eq 2 ]
 }
 
+@test "a recorded configuration is checked before it is followed" {
+	local bad
+	for bad in '{"memory": 512}' '{"post": ["touch ran"]}' '{"boot": "x"}' '{"networks": [{"name": "../n", "kind": "user"}]}'; do
+		echo "$bad" >bad.json
+		dm-send --all root=disk.raw | dm-write repo:site | dm-checkpoint commit --workload w --recovery bad.json site
+		exits 3 dm-failover --test plan.json
+		one_line "dm-failover: workload w: recovery of checkpoint $(dm-checkpoint show --json site w | jq .seq).$(jq -r 'keys[0]' bad.json)"
+	done
+	[ -z "$(ls images)" ] || [ -z "$(ls images/runs)" ]
+	echo '{"memory": "64M", "of_a_later_version": 1}' >bad.json
+	dm-send --all root=disk.raw | dm-write repo:site | dm-checkpoint commit --workload w --recovery bad.json site
+	failed_over 0 --test
+}
+
 @test "keys of recovery and failover are checked" {
 	refused() {
 		plan "$1"
