@@ -87,7 +87,7 @@ def schedule:
 # is no reason not to recover.
 def recorded_errors:
 	.picks[] | "workload \(.name): recovery of checkpoint \(.record.seq)" as $at | .record.recovery |
-	select(. != null) | check(recovery; $at) | select(contains(": unknown key") | not);
+	select(. != null) | check(recovery; $at) | select(is_unknown | not);
 
 # What of a recorded configuration cannot be followed today.
 def schedule_errors:

@@ -173,6 +173,8 @@ def check($s; $path):
 			if $s.keys | has($k) then .value | check($s.keys[$k]; at($path; $k))
 			else at($path; $k) + ": unknown key" + suggestion($k; $s.keys | keys) end)
 	end;
+# Is it of an unknown key?  (A value that says so is quoted, and its quotes too.)
+def is_unknown: test(": unknown key( \\(did you mean \"[a-z_]+\"\\?\\))?\\z");
 
 # The path of a volume that may be a regular file, else null.
 def file_path:

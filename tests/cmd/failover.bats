@@ -469,7 +469,7 @@ load ../lib/failover
 
 @test "a recorded configuration is checked before it is followed" {
 	local bad
-	for bad in '{"memory": 512}' '{"post": ["touch ran"]}' '{"boot": "x"}' '{"networks": [{"name": "../n", "kind": "user"}]}'; do
+	for bad in '{"memory": 512}' '{"provider": "../x: unknown key"}' '{"firmware": "x: unknown key (did you mean \"bios\"?)"}' '{"post": ["touch ran"]}' '{"boot": "x"}' '{"networks": [{"name": "../n", "kind": "user"}]}'; do
 		echo "$bad" >bad.json
 		dm-send --all root=disk.raw | dm-write repo:site | dm-checkpoint commit --workload w --recovery bad.json site
 		exits 3 dm-failover --test plan.json
