@@ -14,16 +14,19 @@ to_move() {
 
 # move_machines: each of them, as many at a time as disks may be rebuilt.
 # While one is under way, or was cut off, the schedule says "moving": the machine
-# may run from some volumes and some images, and what it wrote is in those.
+# may run from some volumes and some images, and what it wrote is in those.  Only
+# its provider can say that it does not; that one attempt did nothing is nothing
+# said of those before.
 move_machines() {
 	local w bad=0 rc
-	local -a names pids=()
+	local -a names pids=() fresh=()
 	mapfile -t names < <(to_move)
 	[ "${#names[@]}" -gt 0 ] || return 0
-	moving=yes
-	for w in "${names[@]}"; do
-		scheduled "$w" '.moving = true' || return 4
+	for w in "${!names[@]}"; do
+		fresh[w]=$(of "${names[w]}" '.moving | not')
+		scheduled "${names[w]}" '.moving = true' || return 4
 	done
+	moving=yes
 	for w in "${names[@]}"; do
 		(
 			trap - EXIT
@@ -40,9 +43,11 @@ move_machines() {
 		wait "${pids[w]}" || rc=$?
 		case $rc in
 		0) moved "${names[w]}" || bad=1 ;;
-		"$stayed") bad=1; scheduled "${names[w]}" 'del(.moving)' || return 4 ;;
 		*) bad=1 ;;
 		esac
+		if [ "$rc" -eq "$none_over" ] || { [ "$rc" -eq "$untouched" ] && [ "${fresh[w]}" = true ]; }; then
+			scheduled "${names[w]}" 'del(.moving)' || bad=1
+		fi
 	done
 	evidence_write || bad=1
 	moving=no
@@ -67,28 +72,27 @@ scheduled() {
 		durable "$tmp/schedule.next" "$schedule"
 }
 
-# move_machine WORKLOAD: by its provider, if there is room.  $stayed: no disk of
-# it was moved, and that is sure.
-stayed=5
+# move_machine WORKLOAD: by its provider, if there is room.  $none_over: it runs
+# from no image, as its provider says; $untouched: nothing was tried just now.
+none_over=5 untouched=6
 move_machine() {
 	local need have rc=0
 	need=$(of "$1" '[.machine.disks[] | select(.image | startswith($ARGS.named.dir)) | .size] | add // 0' --arg dir "$dir/")
 	have=$(df --output=avail -B1 "$root" | tail -n 1)
 	if [ "$need" -gt "$have" ] && [ "$(jq '.failover.thin // false' "$plan")" = false ]; then
 		warn "$1: its machine stays on served disks: rebuilt they need $need bytes, and $root has $have"
-		return "$stayed"
+		return "$untouched"
 	fi
 	provider "$1" move || rc=$?
-	if [ "$rc" -ne 0 ]; then
-		[ "$rc" -ne 2 ] && ! jq -se '.[0].moved == []' "$tmp/$1.reply" >/dev/null 2>&1 || rc=$stayed
-		return "$rc"
-	fi
+	[ "$rc" -ne 2 ] || rc=$untouched	# it does not know the verb
+	! jq -se '.[0].moved == []' "$tmp/$1.reply" >/dev/null 2>&1 || rc=$none_over
+	[ "$rc" -eq 0 ] || return "$rc"
 	jq -se --slurpfile s "$schedule" --arg w "$1" '
 		(.[0].moved // [] | sort) == ([$s[0][] | select(.name == $w) | .machine.disks[].name] | sort)' "$tmp/$1.reply" >/dev/null ||
 		{
 			warn "$1: its machine stays on served disks: the provider cannot move it"
-			! jq -se '.[0].moved // [] | . == []' "$tmp/$1.reply" >/dev/null || rc=$stayed
-			return "$((rc ? rc : 1))"
+			! jq -se '.[0] | has("moved")' "$tmp/$1.reply" >/dev/null || return 1
+			return "$untouched"
 		}
 }
 

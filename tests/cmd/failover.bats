@@ -364,9 +364,12 @@ load ../lib/failover
 	fault w.move half
 	failed_over 1
 	one_line 'w: move: the disk is full'
-	for how in half fail; do
+	# What an attempt does not touch stays as the one before left it.
+	for how in half fail verb '' room; do
 		fault w.move "$how"
-		exits 1 dm-failover --move plan.json
+		[ -n "$how" ] || fault w.move
+		[ "$how" != room ] || { mkdir bin; printf '#!/bin/sh\necho Avail\necho 1\n' >bin/df; chmod +x bin/df; }
+		PATH=$T/bin:$PATH exits 1 dm-failover --move plan.json
 		: >calls
 		exits 1 dm-failover --failback --force plan.json
 		one_line 'w: the move of its disks was not finished; finish it first: dm-failover --move plan.json'

@@ -5,7 +5,7 @@
 # is a line "MACHINE VERB" in $T/calls.  What is in $T/fault/MACHINE.VERB or
 # $T/fault/VERB happens instead of the verb: "fail", "hang", "garbage", or
 # "late", which is to do it and then hang; "half" is to fail with a move done in
-# part, "none" with one that did nothing.
+# part, "none" with one that did nothing, "verb" not to know the verb.
 # shellcheck shell=bash
 
 provider_make() {
@@ -39,6 +39,7 @@ provider_make() {
 		no) echo "provider: $1 is not to be" >&2; exit 1 ;;
 		half) jq -c '{moved: [.machine.disks[0].name]}' <<<"$request"; echo "provider: the disk is full" >&2; exit 4 ;;
 		none) echo '{"moved": []}'; echo "provider: the disk is full" >&2; exit 4 ;;
+		verb) echo "provider: unknown verb $1" >&2; exit 2 ;;
 		garbage) echo 'not { json'; exit 0 ;;
 		hang) trap '' TERM; bash -c 'trap "" TERM; while :; do sleep 1000; done' ;;
 		late) perform "$1" >/dev/null; exec sleep 1000 ;;
