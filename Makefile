@@ -167,7 +167,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 ifneq ($(B),build-fuzz)
 build-fuzz/libdm.a: $(SRC) $(wildcard common/*/*.h)
 	@$(MAKE) --no-print-directory CC=clang B=build-fuzz SAN=fuzzer-no-link,address,undefined $@
-build-fuzz/%: tests/fuzz/%.c build-fuzz/libdm.a
+build-fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) build-fuzz/libdm.a
 	$(call say,FUZZ,$@)
 	$(Q)clang $(CPPFLAGS) -std=c11 -pthread -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< build-fuzz/libdm.a $(LDLIBS)
 endif

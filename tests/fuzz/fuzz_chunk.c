@@ -1,53 +1,18 @@
 /* Any bytes as the body of a chunk or an overlay record, under the id that
  * its leaf table gives: reading gives an error or content of that id. */
-#include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "repo/store_priv.h"
+#include "store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
 #define CS (256u << 10)
 
-static char dir[] = "/tmp/dm-fuzz-XXXXXX";
-
-static void clean(void)
-{
-	char cmd[64];
-
-	snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-	if (system(cmd))
-		perror(dir);
-}
-
-static struct store *fresh(void)
-{
-	static struct site *s;
-	static struct store *st;
-	static unsigned uses;
-	struct err e = { 0 };
-
-	if (!s) {
-		assert(mkdtemp(dir));
-		atexit(clean);
-		assert(!site_init(dir, &(struct site_options){ .chunk_size = CS }, &e));
-		s = site_open(dir, &e);
-	}
-	if (uses++ % 2000 == 0) {
-		store_close(st);
-		st = store_open(s, STORE_WRITE, &e);
-	}
-	assert(st);
-	return st;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
 	static uint8_t base[CS], out[2 * CS];
-	struct store *st = fresh();
+	struct store *st = fuzz_store(CS);
 	struct id leaf[LEAVES_MAX];
 	struct store_chunk c = { .leaf = leaf, .plain = base, .len = CS };
 	struct record r = { .type = REC_CHUNK };

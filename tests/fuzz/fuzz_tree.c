@@ -2,14 +2,11 @@
  * nobody has, nodes made before, and may be stored damaged under its id.  Two
  * disks of the same size lie over them; reading and comparing them gives what
  * a plain walk gives, or says that they are damaged. */
-#include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "repo/store_priv.h"
 #include "repo/tree_priv.h"
+#include "store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
@@ -20,38 +17,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 struct input { const uint8_t *p; size_t len; };
 struct node { struct id id, child[NODE_WAYS]; bool damaged; };
 struct graph { struct node node[NODES]; unsigned n; };
-
-static char dir[] = "/tmp/dm-fuzz-XXXXXX";
-
-static void clean(void)
-{
-	char cmd[64];
-
-	snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-	if (system(cmd))
-		perror(dir);
-}
-
-static struct store *fresh(void)
-{
-	static struct site *s;
-	static struct store *st;
-	static unsigned uses;
-	struct err e = { 0 };
-
-	if (!s) {
-		assert(mkdtemp(dir));
-		atexit(clean);
-		assert(!site_init(dir, &(struct site_options){ .chunk_size = CS }, &e));
-		s = site_open(dir, &e);
-	}
-	if (uses++ % 2000 == 0) {
-		store_close(st);
-		st = store_open(s, STORE_WRITE, &e);
-	}
-	assert(st);
-	return st;
-}
 
 static unsigned take(struct input *in)
 {
@@ -183,7 +148,7 @@ static void compare(const struct graph *g, const struct root_info r[2], struct t
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
-	struct store *st = fresh();
+	struct store *st = fuzz_store(CS);
 	struct input in = { p, len };
 	struct graph g = { .n = 0 };
 	struct root_info r[2];
