@@ -116,7 +116,7 @@ grows() {
 # switched_off PID: with the power of its host; files and locks are let go then.
 switched_off() {
 	kill -KILL "$1"
-	wait_for eval "! grep -q '^State:.[^ZX]' /proc/$1/status 2>/dev/null"
+	wait_for dead "$1"
 }
 # How the manual starts the machines of a run, its directory, again.
 again=$(awk '/^\.Ss When this host was restarted/ { on = 1 } on && /^\.Ed/ { exit }

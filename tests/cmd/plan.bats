@@ -84,7 +84,6 @@ broken() {
 	broken '.workloads[0]["site\u001b\n"] = 1' 'workloads[0]."site\u001b\n": unknown key'
 }
 
-# bats test_tags=plain
 @test "plans that were changed at random are taken or refused, never misread" {
 	"$DM_TOP/tests/fault/plan-mutants" 12
 }

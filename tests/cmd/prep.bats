@@ -65,7 +65,7 @@ ntfs_do() {
 	mkdir -p m
 	ntfs-3g "$l" m
 	"${@:3}"
-	until umount m 2>/dev/null; do sleep 0.1; done	# what was closed is let go of a little later
+	wait_for umount m 2>/dev/null	# what was closed is let go of a little later
 	losetup -d "$l"
 }
 put_windows() {

@@ -29,10 +29,11 @@ extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_real
 static atomic_ulong made;
 static bool ours;	/* not the program's allocations */
 
-/* Where the program called a library from, and which (NULL: it is in none). */
+/* Where the program called from what is not its own, and whose file that is
+ * (NULL: it called nobody). */
 struct call {
 	void *from;
-	const char *library;
+	const char *object;
 };
 static struct call failed;
 
@@ -52,7 +53,7 @@ static struct call call_now(void)
 			c.from = v[i];
 			return c;
 		}
-		c.library = is.dli_fname;
+		c.object = is.dli_fname;
 	}
 	return c;
 }
@@ -60,7 +61,7 @@ static struct call call_now(void)
 static void crashed(int sig)
 {
 	struct call c = call_now();
-	const char *base = c.library ? strrchr(c.library, '/') : NULL;
+	const char *base = c.object ? strrchr(c.object, '/') : NULL;
 
 	if (base && c.from && c.from == failed.from &&
 	    (write(2, base + 1, strlen(base + 1)) < 0 || write(2, " did not look\n", 14) < 0))
