@@ -73,7 +73,8 @@ naks() { dm-json <"$1" | jq -s -r '[.[] | select(.type == "nak")] | "\(length) \
 	image_random a.raw 120M
 	poke_zero a.raw 30000000 40000000
 	image_random b.raw 120M
-	nbd s --filter=error file b.raw error=EIO error-rate=10%
+	# (Slow, so that it goes on for longer than the second between two STAT.)
+	nbd s --filter=error --filter=delay file b.raw error=EIO error-rate=10% wdelay=30ms
 	sh_exits 0 "set -o pipefail
 		dm-changed a.raw | dm-describe | dm-window --acks acks | tee req |
 		dm-recv -- dm-send --allow-change a.raw | dm-write --acks acks 'a=$uri'"
