@@ -3,12 +3,11 @@
  * are reached. */
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "base/fdio.h"
+#include "file.h"
+#include "segment.h"
 #include "stream/stream_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
@@ -61,19 +60,15 @@ static void read_all(int fd)
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
 	uint8_t *copy;
-	int fd;
 
 	if (!len)
 		return 0;
 	copy = malloc(len);
-	fd = memfd_create("fuzz", MFD_CLOEXEC);
-	assert(copy && fd >= 0);
+	assert(copy);
 	memcpy(copy, p + 1, len - 1);
 	if (p[0] & 1)
 		seal(copy, len - 1);
-	assert(!fd_write_full(fd, copy, len - 1) && !lseek(fd, 0, SEEK_SET));
-	read_all(fd);
-	close(fd);
+	read_all(fuzz_file(copy, len - 1));
 	free(copy);
 	return 0;
 }

@@ -2,9 +2,9 @@
  * refused with 3, or frames come out that can be shown again. */
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "file.h"
+#include "segment.h"
 #include "stream/stream_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
@@ -18,7 +18,7 @@ static void show(int fd)
 	struct err e = { 0 };
 	struct frame f;
 
-	assert(!lseek(fd, 0, SEEK_SET));
+	fuzz_sink_read(fd);
 	while (!stream_json_ended(s) && frame_read(in, &f, &e) > 0)
 		assert(!json_print(s, &f, true, &out, &e));
 	assert(e.code == 0 || e.code == DM_ENV);
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 		return 0;
 	renumber = *p++ & 1;
 	s = stream_json_new();
-	fd = memfd_create("fuzz", MFD_CLOEXEC);
+	fd = fuzz_sink();
 	o = frame_out_new(fd, "made", &e);
 	assert(o);
 	while (!rc && p < end && stream_json_ended(s) != FT_ABORT) {
@@ -59,6 +59,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	show(fd);
 	stream_json_free(s);
 	frame_out_free(o);
-	close(fd);
 	return 0;
 }

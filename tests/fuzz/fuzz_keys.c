@@ -2,30 +2,24 @@
  * The first byte: 0 mod 2 the rest is a key file, else it is the config's
  * member "encryption", whose slots a key then tries to open. */
 #include <assert.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/fdio.h"
 #include "content/jsontext.h"
+#include "file.h"
 #include "repo/crypt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
 static void key_file(const uint8_t *p, size_t len)
 {
-	int fd = memfd_create("key", MFD_CLOEXEC);
-	char path[64];
+	const char *path = fuzz_path(p, len);
 	struct secret s;
 	struct err e = { 0 };
 	struct key k;
 
-	assert(fd >= 0 && !fchmod(fd, 0600) && !fd_write_full(fd, p, len));
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert(!chmod(path, 0600));
 	if (secret_read(path, &s, &e) == 0) {
 		assert(!s.phrase || (strlen(s.phrase) >= PASSPHRASE_MIN && strlen(s.phrase) <= PASSPHRASE_MAX));
 		assert(s.phrase || !strncmp((const char *)p, "dm-key/1 ", 9));
@@ -35,7 +29,6 @@ static void key_file(const uint8_t *p, size_t len)
 	e = (struct err){ 0 };
 	assert(key_read(path, &k, &e) == 0 ? !s.phrase : e.code == DM_USAGE);
 	secret_wipe(&s);
-	close(fd);
 }
 
 /* What is understood is written back as it was, and opens with no wrong key. */

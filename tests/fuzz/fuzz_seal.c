@@ -6,12 +6,11 @@
  *   bit 2  sealed with padding */
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "base/fdio.h"
+#include "file.h"
+#include "segment.h"
 #include "stream/seal.h"
 #include "stream/stream_json.h"
 
@@ -115,13 +114,7 @@ static unsigned read_all(int fd)
 
 static unsigned take(const uint8_t *p, size_t len)
 {
-	int fd = memfd_create("fuzz", MFD_CLOEXEC);
-	unsigned n;
-
-	assert(fd >= 0 && !fd_write_full(fd, p, len) && !lseek(fd, 0, SEEK_SET));
-	n = read_all(fd);
-	close(fd);
-	return n;
+	return read_all(fuzz_file(p, len));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
