@@ -12,6 +12,7 @@
 
 #define PARALLEL 32u		/* requests in flight */
 #define ATTEMPT_S 300u		/* one transfer; a silent one ends sooner (client.c) */
+#define SECOND INT64_C(1000000000)
 #define ANSWER_MAX (4u << 20)	/* 1,000 lines of a list are about 400 KB */
 
 struct s3 {
@@ -271,7 +272,8 @@ static int get_take(struct http_reply *r, const struct http_want *want, const ch
 		/* The whole of it, where only a part was asked for. */
 		uint64_t from = off == OBJECT_TAIL ? *size - min64(*size, len) : min64(off, *size);
 
-		buf_put(out, r->body.p + from, (size_t)min64(len, *size - from));
+		if (from < *size)
+			buf_put(out, r->body.p + from, (size_t)min64(len, *size - from));
 		return 1;
 	}
 	if (!out->p) {
@@ -332,14 +334,17 @@ static int page_get(struct s3 *s, const char *prefix, const char *token, struct 
 	struct call c = { .s3 = s, .sig = { .method = "GET", .path = path, .query = query, .nquery = token ? 4 : 3 } };
 	struct http_reply r = { .max = ANSWER_MAX, .want = want, .nwant = WANTS };
 	int rc = call_do(&c, NULL, 0, 0, &r, e);
+	int64_t when;
 
 	if (rc == 0 && r.status != 200)
 		rc = err_set(e, DM_NO, "list of %s: answered %d", full, r.status);
 	if (rc == 0)
 		rc = s3_page_parse(r.body.p, r.body.len, page, e);
-	*now = http_date(want[WANT_DATE].value) * 1000000000;
-	if (rc == 0 && *now < 0)
+	when = http_date(want[WANT_DATE].value);
+	if (rc == 0 && (when < 0 || when > INT64_MAX / SECOND))
 		rc = err_set(e, DM_ENV, "list of %s: an answer that does not tell the time", full);
+	if (rc == 0)
+		*now = when * SECOND;
 	http_reply_free(&r);
 	free(path);
 	free(full);
