@@ -168,10 +168,11 @@ int spill_put(struct spill *q, const void *p, size_t len, struct err *e)
 
 int spill_get(struct spill *q, void *p, size_t *len, struct err *e)
 {
-	struct block *b = &q->block[q->first];
+	struct block *b;
 
 	if (!q->n)
 		return 0;
+	b = &q->block[q->first];
 	if (!b->mem && block_in(q, b, e) < 0)
 		return -1;
 	*len = get16(b->mem + q->pos);

@@ -1,39 +1,15 @@
-/* Any bytes as a stream: refused with 3 or 4, or shown.  When the first byte
- * is odd, headers get right lengths, numbers and checks, so that the bodies
- * are reached. */
+/* Any bytes as a stream: refused with 3 or 4, or shown.  The first byte says
+ * how much is made right around them (see frames.h): bit 0 anything at all,
+ * bits 1 and 2 are that header's, bits 4 to 7 which frame is odd. */
 #include <assert.h>
 #include <stdlib.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "file.h"
+#include "frames.h"
 #include "segment.h"
 #include "stream/stream_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
-
-static void seal(uint8_t *p, size_t len)
-{
-	uint64_t seq = 0;
-	size_t i = STREAM_PREFACE_LEN;
-
-	if (len < i)
-		return;
-	memcpy(p, STREAM_PREFACE, i);
-	while (len - i >= FRAME_HEADER + FRAME_CHECK) {
-		uint8_t *h = p + i;
-		size_t most = len - i - FRAME_HEADER - FRAME_CHECK;
-		size_t body = get32(h + FH_LEN) % (most + 1);
-
-		put32(h + FH_MAGIC, FRAME_MAGIC);
-		put16(h + FH_STREAM, 0);
-		put64(h + FH_SEQ, seq++);
-		put32(h + FH_LEN, (uint32_t)body);
-		put32(h + FH_CHECK, (uint32_t)XXH3_64bits(h, FH_CHECK));
-		put64(h + FRAME_HEADER + body, XXH3_64bits(h, FRAME_HEADER + body));
-		i += FRAME_HEADER + body + FRAME_CHECK;
-	}
-}
 
 static void read_all(int fd)
 {
@@ -59,16 +35,16 @@ static void read_all(int fd)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
-	uint8_t *copy;
+	static struct buf b;
 
 	if (!len)
 		return 0;
-	copy = malloc(len);
-	assert(copy);
-	memcpy(copy, p + 1, len - 1);
+	b.len = 0;
 	if (p[0] & 1)
-		seal(copy, len - 1);
-	read_all(fuzz_file(copy, len - 1));
-	free(copy);
+		fuzz_frames(&b, p + 1, len - 1, (p[0] >> 1 & (FRAMES_COUNTED | FRAMES_ONE_ODD)) |
+		    (unsigned)(p[0] >> 4) << FRAMES_ODD_SHIFT);
+	else
+		buf_put(&b, p + 1, len - 1);
+	read_all(fuzz_file(b.p, b.len));
 	return 0;
 }
