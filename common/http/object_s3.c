@@ -343,8 +343,7 @@ static int page_get(struct s3 *s, const char *prefix, const char *token, struct 
 	when = http_date(want[WANT_DATE].value);
 	if (rc == 0 && (when < 0 || when > INT64_MAX / SECOND))
 		rc = err_set(e, DM_ENV, "list of %s: an answer that does not tell the time", full);
-	if (rc == 0)
-		*now = when * SECOND;
+	*now = rc == 0 ? when * SECOND : 0;
 	http_reply_free(&r);
 	free(path);
 	free(full);
