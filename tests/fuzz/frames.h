@@ -24,8 +24,8 @@ struct fuzz_frames {
 	bool has_hello;
 };
 
-/* The entry at p, with what is before and behind it in [p, end): numbered, and
- * counted when it is one. */
+/* The entry at p, with what is before and behind it in [p, end): numbered,
+ * named after its leaves, and counted when it is one. */
 static inline bool fuzz_entry(struct fuzz_frames *x, uint32_t disk, uint8_t *p, const uint8_t *end, struct entry *en)
 {
 	struct cursor c = { .p = p, .end = end };
@@ -36,6 +36,10 @@ static inline bool fuzz_entry(struct fuzz_frames *x, uint32_t disk, uint8_t *p, 
 	put64(p, x->next);
 	if (entry_decode(&c, &x->hello, disk, en, &e) < 0)
 		return false;
+	if (en->flags & EF_ID && en->nleaves) {
+		id_chunk(x->hello.algo, en->leaf, en->nleaves, &en->id);
+		entry_encode(en, p);
+	}
 	x->next += entry_count(en, x->hello.chunk_size);
 	tally_add(&x->tally, disk, en, x->hello.chunk_size);
 	return true;
