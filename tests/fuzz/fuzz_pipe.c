@@ -1,9 +1,11 @@
 /* Any bytes as a stream for the programs between a source and a target, the
  * first byte says which (bits 0 and 1) and how much is made right around them
  * (see frames.h): 0 dm-describe, 1 dm-recv --verify, 2 the ids of
- * dm-changed --against, 3 dm-window with acks.  Refused, or what comes out is
- * a stream that can be read. */
+ * dm-changed --against, 3 dm-window, whose requests are
+ * answered as what follows the stream says.  Refused, or what comes out is a
+ * stream that can be read. */
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/extent.h"
@@ -103,18 +105,137 @@ static void against(void)
 	against_free(&a);
 }
 
-/* ---- dm-window: its input is all there before the first ack ---- */
+/* ---- dm-window ---- */
 
-static int window_all(struct window *w, int acks, struct err *e)
+/* The other side: it reads the requests and answers them, as the bytes of the
+ * input say. */
+struct target {
+	struct frame_in *in;
+	struct frame_out *out;
+	int read, write;	/* of the acks, and the file of the output beside `in' */
+	int output;
+	struct hello hello;
+	struct tally tally;
+	uint64_t count;
+	const uint8_t *p, *end;
+};
+
+enum { ACK_TWICE = 5, ACK_NOT, ACK_NAK, ACK_LATER_EPOCH, ACK_OTHER };	/* below: rightly */
+
+static int again(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert(fd >= 0);
+	return fd;
+}
+
+static void target_open(struct target *t, const uint8_t *p, size_t len)
+{
+	struct err e = { 0 };
+
+	*t = (struct target){ .write = memfd_create("acks", MFD_CLOEXEC), .p = p, .end = p + len };
+	assert(t->write >= 0 && !ftruncate(STDOUT_FILENO, 0));
+	t->read = again(t->write);
+	t->output = again(STDOUT_FILENO);
+	t->in = frame_in_new(t->output, "requests");
+	t->out = frame_out_new(t->write, "acks", &e);
+	assert(t->out);
+}
+
+static void target_close(struct target *t)
+{
+	frame_in_free(t->in);
+	frame_out_free(t->out);
+	hello_free(&t->hello);
+	close(t->read);
+	close(t->write);
+	close(t->output);
+}
+
+static void answer(struct target *t, const struct frame *f, struct entry *en)
+{
+	unsigned how = t->p < t->end ? *t->p++ : 0;
+	struct nak n = { .index = en->index, .cls = CLASS_PERMANENT, .again = how >> 7 };
+	struct written w = { .how = HOW_DATA };
+	struct err e = { 0 };
+
+	how %= 32;
+	if (how == ACK_NAK)
+		assert(!nak_put(t->out, f->disk, f->epoch, &n, &e));
+	if (how == ACK_NAK || how == ACK_NOT)
+		return;
+	if (how == ACK_OTHER)
+		en->index++;
+	w.en = *en;
+	tally_add(&t->tally, f->disk, en, t->hello.chunk_size);
+	t->count += entry_count(en, t->hello.chunk_size);
+	for (int i = 0; i <= (how == ACK_TWICE); i++)
+		assert(!written_put(t->out, f->disk, f->epoch + (how == ACK_LATER_EPOCH), &w, &e));
+}
+
+static void answer_frame(struct target *t, const struct frame *f)
+{
+	struct cursor c = { .p = f->body, .end = f->body + f->len };
+	struct err e = { 0 };
+	struct entry en;
+
+	switch (f->type) {
+	case FT_HELLO:
+		assert(!hello_decode(f, &t->hello, &e));
+		tally_init(&t->tally, &t->hello);
+		assert(!hello_put(t->out, &t->hello, &e));
+		break;
+	case FT_DESC: case FT_ZERO: case FT_REF: case FT_HELD:
+		while (cur_left(&c)) {
+			assert(!entry_decode(&c, &t->hello, f->disk, &en, &e));
+			answer(t, f, &en);
+		}
+		break;
+	case FT_BARRIER:
+		assert(!durable_put(t->out, f->epoch + (t->p < t->end && *t->p++ == ACK_OTHER), t->count, &e));
+		break;
+	case FT_END:
+		assert(!end_put(t->out, &t->tally, &e));
+	}
+}
+
+/* Are there answers that were not read? */
+static bool target_said(const struct target *t)
+{
+	return lseek(t->write, 0, SEEK_CUR) > lseek(t->read, 0, SEEK_CUR);
+}
+
+/* One round; false when nothing was asked. */
+static bool target_turn(struct target *t)
+{
+	struct err e = { 0 };
+	struct frame f;
+	bool any = false;
+
+	while (frame_fill(t->in, &e) > 0)
+		while (frame_next(t->in, &f, &e) > 0) {
+			answer_frame(t, &f);
+			any = true;
+		}
+	assert(!e.code && !frame_flush(t->out, &e));
+	return any;
+}
+
+/* Its input is all there before the first ack. */
+static int window_all(struct window *w, struct target *t, struct err *e)
 {
 	while (w->input_open)
 		if (window_take_input(w, e) || window_emit(w, e) || frame_pump(w->out, e) < 0)
 			return -1;
-	w->acks = frame_in_new(acks, "acks");
-	for (w->ack_open = true; w->ack_open;)
-		if (window_take_acks(w, e) || window_emit(w, e) || frame_pump(w->out, e) < 0)
+	w->acks = frame_in_new(t->read, "acks");
+	w->ack_open = true;
+	while (target_turn(t))
+		if ((target_said(t) && window_take_acks(w, e)) || window_emit(w, e) || frame_pump(w->out, e) < 0)
 			return -1;
-	return 0;
+	return w->ack_open ? window_take_acks(w, e) : 0;
 }
 
 static void window_free(struct window *w)
@@ -135,27 +256,26 @@ static void window_free(struct window *w)
 		hello_free(&w->hello);
 }
 
-static void window(const struct buf *acks)
+static void window(const uint8_t *acks, size_t len)
 {
 	static const struct window_options o = { .acks = "acks", .window = MIB(1), .window_min = KIB(64),
 		.window_max = MIB(4), .interval = MIB(1), .timeout = 60 };
 	struct window w = { .o = &o, .ack_fd = -1, .input_open = true, .output_open = true };
-	static int fd = -1;
 	struct err e = { 0 };
+	struct target t;
 
-	if (fd < 0)
-		fd = memfd_create("acks", MFD_CLOEXEC);
-	assert(!ftruncate(fd, (off_t)acks->len) && !fd_pwrite_full(fd, acks->p, acks->len, 0) && !lseek(fd, 0, SEEK_SET));
+	target_open(&t, acks, len);
 	w.out = frame_out_new(STDOUT_FILENO, "output", &e);
 	w.in = frame_in_new(STDIN_FILENO, "input");
 	w.seen = iset_new();
 	frame_out_nonblock(w.out);
 	assert(!window_share_open(&w, &e));
-	if (window_all(&w, fd, &e) == 0)
+	if (window_all(&w, &t, &e) == 0)
 		show(w.end_sent);
 	else
 		failed(&e);
 	window_free(&w);
+	target_close(&t);
 }
 
 static void give(struct buf *b, const uint8_t *p, size_t len, const uint8_t how[2])
@@ -170,7 +290,7 @@ static void give(struct buf *b, const uint8_t *p, size_t len, const uint8_t how[
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
-	static struct buf in, acks;
+	static struct buf in;
 	size_t first;
 
 	if (len < 4)
@@ -190,8 +310,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 		against();
 		break;
 	default:
-		give(&acks, p + 4 + first, len - 4 - first, p);
-		window(&acks);
+		window(p + 4 + first, len - 4 - first);
 	}
 	return 0;
 }
