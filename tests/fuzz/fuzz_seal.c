@@ -1,9 +1,10 @@
-/* A sealed one-way stream, with all that somebody in between can do to it, and
+/* A sealed stream, with all that somebody in between can do to it, and
  * all that a writer with the key can put into it.  The first byte says how:
  *   bit 0  frames of the bytes are sealed as they should be, header and body
  *          as they come; else the bytes are the stream
  *   bit 1  of what bit 0 made, one byte is changed then: it must not be taken
- *   bit 2  sealed with padding */
+ *   bit 2  sealed with padding
+ *   bit 3  as one side of a conversation */
 #include <assert.h>
 #include <stdlib.h>
 #define XXH_INLINE_ALL
@@ -17,12 +18,13 @@
 #define MADE 1
 #define CHANGED 2
 #define PADDED 4
+#define TALK 8
 #define FRAME_GIVEN 12	/* type, flags, disk, epoch, length of a frame */
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
 static const struct key key = { { 7 } };
-static const uint8_t nonce[SEAL_NONCE] = { 1, 2, 3 };
+static const uint8_t nonce[SEAL_NONCE] = { 1, 2, 3 }, theirs[SEAL_NONCE] = { 4 };
 
 static uint8_t *header(struct buf *out, uint8_t type, uint8_t flags, uint64_t seq, size_t body)
 {
@@ -68,11 +70,27 @@ static size_t put_one(struct seal *s, const uint8_t *p, size_t len, uint64_t seq
 	return FRAME_GIVEN + body;
 }
 
-static void make(const uint8_t *p, size_t len, bool pad, struct buf *out)
+/* The reader; in a conversation it is heard by the writer too. */
+static struct seal *reader(bool talk, struct seal *writer)
 {
-	struct seal *s = seal_new(&key, SEAL_WRITER, "fuzz", pad);
+	struct seal *s = seal_new(&key, talk ? SEAL_ANSWERER : SEAL_READER, "fuzz", false);
+	uint8_t body[SEAL_OPENING];
+	struct err e = { 0 };
+
+	if (!talk)
+		return s;
+	seal_fix(s, theirs);
+	seal_opening(s, body);
+	assert(!writer || !seal_heard(writer, body, sizeof(body), "fuzz", &e));
+	return s;
+}
+
+static void make(const uint8_t *p, size_t len, unsigned how, struct buf *out)
+{
+	struct seal *s = seal_new(&key, how & TALK ? SEAL_ASKER : SEAL_WRITER, "fuzz", how & PADDED);
 
 	seal_fix(s, nonce);
+	seal_free(reader(how & TALK, s));
 	opening(s, out);
 	for (uint64_t seq = 1; len >= FRAME_GIVEN; seq++) {
 		size_t took = put_one(s, p, len, seq, out);
@@ -84,10 +102,10 @@ static void make(const uint8_t *p, size_t len, bool pad, struct buf *out)
 }
 
 /* How many frames were opened. */
-static unsigned read_all(int fd)
+static unsigned read_all(int fd, bool talk)
 {
 	struct frame_in *in = frame_in_new(fd, "input");
-	struct seal *s = seal_new(&key, SEAL_READER, "fuzz", false);
+	struct seal *s = reader(talk, NULL);
 	struct stream_json *j = stream_json_new();
 	struct buf out = { 0 };
 	struct err e = { 0 };
@@ -112,9 +130,9 @@ static unsigned read_all(int fd)
 	return n;
 }
 
-static unsigned take(const uint8_t *p, size_t len)
+static unsigned take(const uint8_t *p, size_t len, bool talk)
 {
-	return read_all(fuzz_file(p, len));
+	return read_all(fuzz_file(p, len), talk);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
@@ -125,17 +143,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	if (len < 4)
 		return 0;
 	if (!(p[0] & MADE)) {
-		take(p + 4, len - 4);
+		take(p + 4, len - 4, p[0] & TALK);
 		return 0;
 	}
-	make(p + 4, len - 4, p[0] & PADDED, &b);
-	whole = take(b.p, b.len);
+	make(p + 4, len - 4, p[0], &b);
+	whole = take(b.p, b.len, p[0] & TALK);
 	if (p[0] & CHANGED) {
 		size_t at = (get16(p + 1) | (size_t)p[3] << 16) % b.len;
 
 		b.p[at] ^= 1 << (p[0] >> 5);
 		/* What comes before it may be; it is the last then. */
-		assert(take(b.p, b.len) <= whole);
+		assert(take(b.p, b.len, p[0] & TALK) <= whole);
 	}
 	buf_free(&b);
 	return 0;
