@@ -14,6 +14,8 @@ def either($string; $object): {kind: "either", string: $string, object: $object}
 def variant($of): {kind: "variant", of: $of};
 
 def any_text: text("a string that is not empty"; "^[^\\x00-\\x1f]+\\z");
+# It is an operand of our own programs.
+def site: text("a directory or s3:BUCKET, written \"./-...\" when it begins with a dash"; "^[^\\x00-\\x1f-][^\\x00-\\x1f]*\\z");
 def name: text("a name of up to 64 letters, digits, dots, dashes or underscores";
 	"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\\z");
 def size: text("a size such as \"32M\""; "^[1-9][0-9]*[KMGT]?\\z");
@@ -90,7 +92,7 @@ def source:
 	});
 
 def settings: {
-	site: any_text, host: host, tracker: tracker, fallback: fallback, freeze: freeze,
+	site: site, host: host, tracker: tracker, fallback: fallback, freeze: freeze,
 	transforms: record({compress: one_of(["zstd", "none"]), 
 		encrypt: record({key: any_text, source_key: any_text}; ["key"])}; []),
 	streams: count(1; 64), window: size, interval: size,
@@ -104,7 +106,7 @@ def settings: {
 };
 
 def plan: record({
-	site: any_text,
+	site: site,
 	limits: record({parallel: count(1; 256), rate: rate,
 		budget: text("a size such as \"512M\", or \"FILE,512M\""; "^([^,\\x00-\\x1f]+,)?[1-9][0-9]*[KMGT]?\\z")}; []),
 	failover: failover,

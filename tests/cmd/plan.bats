@@ -26,6 +26,7 @@ broken() {
 
 @test "what is no JSON object is refused" {
 	refused '{' 'is no JSON'
+	refused $'{"site": "s", \x1eworkloads": []}' 'is no JSON'
 	refused '' 'must hold one object'
 	refused '{} {}' 'must hold one object'
 	refused '[]' 'must be an object'
@@ -45,6 +46,11 @@ broken() {
 	broken '.workloads[0].disks = []' 'workloads[0].disks: must not be empty'
 	broken 'del(.workloads[0].disks[1].volume)' 'workloads[0].disks[1].volume: is missing'
 	broken 'del(.site)' 'workloads[0].site: is missing'
+}
+
+@test "a site that looks like an option" {
+	broken '.site = "-s"' 'site: must be a directory or s3:BUCKET' '"./-..."'
+	broken '.workloads[0].site = "-s"' 'workloads[0].site: must be a directory'
 }
 
 @test "types" {
