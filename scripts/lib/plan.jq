@@ -15,7 +15,7 @@ def variant($of): {kind: "variant", of: $of};
 
 def any_text: text("a string that is not empty"; "^[^\\x00-\\x1f]+\\z");
 # It is an operand of our own programs.
-def site: text("a directory or s3:BUCKET, written \"./-...\" when it begins with a dash"; "^[^\\x00-\\x1f-][^\\x00-\\x1f]*\\z");
+def site: text("a directory, written \"./-...\" when it begins with a dash"; "^[^\\x00-\\x1f-][^\\x00-\\x1f]*\\z");
 def name: text("a name of up to 64 letters, digits, dots, dashes or underscores";
 	"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\\z");
 def size: text("a size such as \"32M\""; "^[1-9][0-9]*[KMGT]?\\z");

@@ -49,7 +49,7 @@ broken() {
 }
 
 @test "a site that looks like an option" {
-	broken '.site = "-s"' 'site: must be a directory or s3:BUCKET' '"./-..."'
+	broken '.site = "-s"' 'site: must be a directory, written ' '"./-..."'
 	broken '.workloads[0].site = "-s"' 'workloads[0].site: must be a directory'
 }
 
