@@ -177,6 +177,8 @@ static int take_end(struct requests *q, const struct frame *f, struct err *e)
 /* 1 after END. */
 static int take_frame(struct requests *q, struct frame *f, struct err *e)
 {
+	struct final fin;
+
 	switch (f->type) {
 	case FT_DESC:
 		return take_desc(q, f, e);
@@ -189,7 +191,13 @@ static int take_frame(struct requests *q, struct frame *f, struct err *e)
 	case FT_END:
 		return take_end(q, f, e);
 	case FT_BARRIER:
+		if (barrier_decode(f, &(struct barrier){ 0 }, e) < 0)
+			return -1;
+		break;
 	case FT_FINAL:
+		if (final_decode(f, &fin, e) < 0)
+			return -1;
+		final_free(&fin);
 		break;
 	default:
 		if (!(f->flags & FF_MAY_IGNORE))

@@ -146,6 +146,21 @@ static void in_order(void)
 	ends(&a);
 }
 
+/* Nobody behind it sees what stands in them before the target does. */
+static void barrier_that_is_none(void)
+{
+	struct making m;
+	struct answer a;
+	struct err e = { 0 };
+
+	start(&m);
+	making_hello(&m);
+	CHECK(!frame_put1(m.o, FT_BARRIER, 0, 0, 1, "short", 5, &e));
+	making_end(&m);
+	emit_how(&m, &a, EMIT_RAW, false, &e);
+	CHECK(e.code == DM_BAD);
+}
+
 /* Whatever lies between them, each chunk is read once, for its own slot. */
 static void chunks_among_entries(void)
 {
@@ -339,6 +354,7 @@ int main(void)
 	work_dir();
 	source_make();
 	RUN(in_order);
+	RUN(barrier_that_is_none);
 	RUN(chunks_among_entries);
 	RUN(fragments);
 	RUN(compressed);
