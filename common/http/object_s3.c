@@ -13,6 +13,7 @@
 #define PARALLEL 32u		/* requests in flight */
 #define ATTEMPT_S 300u		/* one transfer; a silent one ends sooner (client.c) */
 #define SECOND INT64_C(1000000000)
+#define EMPTY_MAX 1000u		/* pages of a list, one after another */
 #define ANSWER_MAX (4u << 20)	/* 1,000 lines of a list are about 400 KB */
 
 struct s3 {
@@ -373,6 +374,7 @@ static int s3_list(void *at, const char *prefix, int (*each)(const struct object
 {
 	struct s3 *s = at;
 	char *token = NULL;
+	unsigned empty = 0;
 	int rc = 0;
 
 	do {
@@ -381,6 +383,9 @@ static int s3_list(void *at, const char *prefix, int (*each)(const struct object
 		rc = page_get(s, prefix, token, &page, now, e);
 		if (rc == 0)
 			rc = page_tell(s, prefix, &page, each, arg);
+		empty = page.n ? 0 : empty + 1;
+		if (rc == 0 && page.next && (empty > EMPTY_MAX || (token && !strcmp(token, page.next))))
+			rc = err_set(e, DM_ENV, "list of %s%s: it does not end", s->prefix, prefix);
 		free(token);
 		token = page.next;
 		page.next = NULL;

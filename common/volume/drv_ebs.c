@@ -154,8 +154,9 @@ static const struct ebs_page *page_at(struct ebs_source *s, const char *first, u
 	ebs_page_free(&s->page);
 	free(s->page_of);
 	s->page_of = NULL;
+	s->page = (struct ebs_page){ .from = index, .block_size = ebs_reader_block(s->r) };
 	if (!(!first && ebs_reader_known(s->r, index, &s->page)) &&
-	    ebs_list(&s->api, s->snapshot, first, index, PAGE_BLOCKS, &s->page, e) < 0)
+	    ebs_list(&s->api, s->snapshot, first, PAGE_BLOCKS, &s->page, e) < 0)
 		return NULL;
 	s->page_of = x_strdup(name);
 	return &s->page;
@@ -194,11 +195,11 @@ static int list_range(struct ebs_source *s, const char *first, struct range *g, 
 /* Where the older snapshot was shorter, the newer one's own blocks count. */
 static int old_size(struct ebs_source *s, const char *since, struct err *e)
 {
-	struct ebs_page page;
+	struct ebs_page page = { .n = 0 };
 
 	if (s->since_size)
 		return 0;
-	if (ebs_list(&s->api, since, NULL, 0, 100, &page, e) < 0)
+	if (ebs_list(&s->api, since, NULL, 100, &page, e) < 0)
 		return -1;
 	s->since_size = page.volume;
 	if (page.block_size != ebs_reader_block(s->r)) {

@@ -66,10 +66,11 @@ struct ebs_page {
 	uint64_t volume;	/* bytes */
 	uint32_t block_size;
 };
-/* Blocks at and after `from' that `snapshot' has, or (first not NULL) that
- * differ between the two; about `want' of them.  to is UINT64_MAX at the end.
- * 0 or -1. */
-int ebs_list(struct ebs_api *a, const char *snapshot, const char *first, uint64_t from, uint64_t want,
+/* Blocks at and after out->from that `snapshot' has, or (first not NULL) that
+ * differ between the two; about `want' of them.  They must be of out->block_size
+ * bytes, unless that is 0.  to is UINT64_MAX at the end.  0, or -1 with nothing
+ * in out. */
+int ebs_list(struct ebs_api *a, const char *snapshot, const char *first, uint64_t want,
     struct ebs_page *out, struct err *e);
 void ebs_page_free(struct ebs_page *p);	/* harmless twice */
 /* The first block of the page at or after `index', or NULL. */

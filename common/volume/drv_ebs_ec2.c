@@ -9,6 +9,7 @@
 
 #define VERSION "2016-11-15"
 #define SNAPSHOTS_MAX 100000u
+#define PAGES_MAX 10000u
 
 void ebs_snapshot_free(struct ebs_snapshot *s)
 {
@@ -154,6 +155,7 @@ static int take_page(const xmlNode *root, struct ebs_snapshot **v, size_t *n, st
 int ebs_snapshot_list(struct ebs_api *a, const char *owner, struct ebs_snapshot **out, size_t *n, struct err *e)
 {
 	char *next = NULL;
+	unsigned pages = 0;
 	int rc = 0;
 
 	*out = NULL;
@@ -171,6 +173,8 @@ int ebs_snapshot_list(struct ebs_api *a, const char *owner, struct ebs_snapshot 
 		free(next);
 		next = rc == 0 ? text_of(xmlDocGetRootElement(doc), "nextToken") : NULL;
 		xmlFreeDoc(doc);
+		if (rc == 0 && *next && ++pages > PAGES_MAX)
+			rc = err_set(e, DM_ENV, "EC2 DescribeSnapshots: the list does not end");
 	} while (rc == 0 && *next);
 	free(next);
 	if (rc == 0)

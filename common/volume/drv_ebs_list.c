@@ -35,7 +35,7 @@ static int take_sizes(const json_t *v, struct ebs_page *p, struct err *e)
 	if (gib <= 0 || (uint64_t)gib > VOLUME_MAX / GIB(1) || block < 512 || block > CHUNK_MAX || !is_pow2((uint64_t)block))
 		return err_set(e, DM_ENV, "an answer with a volume of %lld GiB in blocks of %lld bytes",
 		    (long long)gib, (long long)block);
-	if (p->block_size && (p->block_size != block || p->volume != GIB((uint64_t)gib)))
+	if ((p->block_size && p->block_size != block) || (p->volume && p->volume != GIB((uint64_t)gib)))
 		return err_set(e, DM_ENV, "sizes changed between two pages of a list");
 	p->volume = GIB((uint64_t)gib);
 	p->block_size = (uint32_t)block;
@@ -89,16 +89,16 @@ static json_t *list_page(struct ebs_api *a, const char *snapshot, const char *fi
 }
 
 /* A page may be empty and still not be the last. */
-int ebs_list(struct ebs_api *a, const char *snapshot, const char *first, uint64_t from, uint64_t want,
+int ebs_list(struct ebs_api *a, const char *snapshot, const char *first, uint64_t want,
     struct ebs_page *out, struct err *e)
 {
 	char *next = NULL;
 	unsigned empty = 0;
 	int rc = 0;
 
-	*out = (struct ebs_page){ .from = from };
+	*out = (struct ebs_page){ .from = out->from, .block_size = out->block_size };
 	do {
-		json_t *v = list_page(a, snapshot, first, from, want, next, e);
+		json_t *v = list_page(a, snapshot, first, out->from, want, next, e);
 		const char *token = json_string_value(json_object_get(v, "NextToken"));
 
 		free(next);

@@ -31,7 +31,7 @@ struct ebs_reader *ebs_reader_new(struct ebs_api *a, const char *snapshot, struc
 {
 	struct ebs_reader *r = x_alloc(sizeof(*r));
 
-	if (ebs_list(a, snapshot, NULL, 0, PAGE_BLOCKS, &r->slot[0].page, e) < 0) {
+	if (ebs_list(a, snapshot, NULL, PAGE_BLOCKS, &r->slot[0].page, e) < 0) {
 		free(r);
 		return NULL;
 	}
@@ -114,11 +114,11 @@ static const struct ebs_page *page_of(struct ebs_reader *r, uint64_t index, stru
 {
 	int64_t now = time_mono();
 	const struct ebs_page *known = page_known(r, index, now);
-	struct ebs_page page;
+	struct ebs_page page = { .from = index, .block_size = r->block_size };
 
 	if (known)
 		return known;
-	if (ebs_list(r->api, r->snapshot, NULL, index, PAGE_BLOCKS, &page, e) < 0)
+	if (ebs_list(r->api, r->snapshot, NULL, PAGE_BLOCKS, &page, e) < 0)
 		return NULL;
 	return page_keep(r, &page, now);
 }
@@ -146,13 +146,13 @@ static uint64_t ahead_of(struct ebs_reader *r, uint64_t index)
 static void page_ahead(struct ebs_reader *r, uint64_t index)
 {
 	uint64_t at = ahead_of(r, index);
-	struct ebs_page page;
+	struct ebs_page page = { .from = at, .block_size = r->block_size };
 	struct err e = { 0 };
 	int rc;
 
 	if (at == UINT64_MAX)
 		return;
-	rc = ebs_list(r->api, r->snapshot, NULL, at, PAGE_BLOCKS, &page, &e);
+	rc = ebs_list(r->api, r->snapshot, NULL, PAGE_BLOCKS, &page, &e);
 	pthread_mutex_lock(&r->lock);
 	r->ahead = false;
 	if (rc == 0 && !page_known(r, at, time_mono()))

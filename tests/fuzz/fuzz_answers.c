@@ -158,9 +158,9 @@ static void blocks(struct ebs_api *a)
 static void changes(struct ebs_api *a)
 {
 	struct err e = { 0 };
-	struct ebs_page page;
+	struct ebs_page page = { .from = 3 };
 
-	if (ebs_list(a, "snap-1", "snap-0", 3, 1000, &page, &e) < 0) {
+	if (ebs_list(a, "snap-1", "snap-0", 1000, &page, &e) < 0) {
 		failed(&e);
 		return;
 	}
