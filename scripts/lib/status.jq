@@ -57,8 +57,9 @@ def disk_facts($f; $k; $now):
 	{
 		name: $d.name, size: ($c.size // $r.size | whole), checkpoint: $at.seq, checkpoint_time: $at.time,
 		lag_seconds: $lag, changed_bytes: ($c.changed | whole),
-		exceeded: ($k.error == null and $k.allowed != null and
-			(if $lag then $lag > $k.allowed else $k.running | not end))
+		# What cannot be read may be late.
+		exceeded: (if $k.error then null else $k.allowed != null and
+			(if $lag then $lag > $k.allowed else $k.running | not end) end)
 	} + ($r | backlog($f.report.complete == true));
 
 # What the lag will have grown to when the next checkpoint is there, which is
@@ -96,12 +97,13 @@ def workload_status($now):
 	{
 		workload: $w.name, site: $w.site, error: $k.error,
 		state: (states - (states - [$disks[].state]) | first),
-		running: $k.running, interrupted: $k.failed,
+		running: (if $k.error and $f.report == null then null else $k.running end),
+		interrupted: (if $k.error then null else $k.failed end),
 		last_failure: (if $k.failed then $f.failed else null end),
-		checkpoint: $k.last.seq, checkpoints: ($f.list | length), checkpoint_time: $k.last.time,
+		checkpoint: $k.last.seq, checkpoints: (if $k.error then null else $f.list | length end), checkpoint_time: $k.last.time,
 		interval_seconds: $k.allowed,
 		lag_seconds: (if any(.lag_seconds == null) then null else most(.lag_seconds) end),
-		exceeded: any(.exceeded),
+		exceeded: (if $k.error then null else any(.exceeded) end),
 		backlog_bytes: sum(.backlog_bytes), backlog_complete: $f.report.complete,
 		scanned_bytes: sum(.scanned_bytes), to_scan_bytes: sum(.to_scan_bytes),
 		done_bytes: sum(.done_bytes), rate_bytes_per_second: sum(.rate_bytes_per_second),

@@ -133,6 +133,8 @@ facts() {
 	# A disk that no checkpoint has is not in sync because another is.
 	[ "$(facts '.w.disks += [{name: "n"}] | .report = null')" = '["no checkpoint",null,null,null,null,true]' ]
 	[ "$(facts '.w.disks += [{name: "n"}]')" = '["initializing",null,null,null,null,false]' ]
+	# Of a site that cannot be read nothing is known, and nobody is told that all is well.
+	[ "$(facts '.error = "s: gone" | .list = [] | .report = null')" = '["unknown",null,null,null,null,null]' ]
 }
 
 @test "Prometheus text replaces its file as a whole" {
