@@ -57,6 +57,19 @@ change() {
 	both_back 1 a1 b1
 }
 
+@test "a site that is not mounted, or that cannot be written, is told and left alone" {
+	plan '.site |= sub("/site$"; "/empty")'
+	mkdir empty
+	exits 1 dm-replicate plan.json
+	[[ $err == "dm-replicate: w: $T/empty: there is no site in it: is it mounted?"* ]]
+	[ -z "$(ls -A empty)" ]
+	plan
+	touch site/locks
+	exits 4 dm-replicate plan.json
+	[[ $err == "dm-replicate: w: $T/site/locks/w: cannot be written: "* ]]
+	[[ $err != *"line "* ]]
+}
+
 @test "quiet when nobody looks and all goes well" {
 	plan
 	exits 0 dm-replicate plan.json
