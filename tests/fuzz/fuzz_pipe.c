@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
 #define PIPE_MADE 4u
 #define PIPE_HOW 3	/* bits above it are frames.h's */
+#define TURNS_MAX 64	/* one run of a few bytes can be exabytes long */
 
 /* Standard input and output are the files that all is read from and goes to. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -233,9 +234,12 @@ static int window_all(struct window *w, struct target *t, struct err *e)
 			return -1;
 	w->acks = frame_in_new(t->read, "acks");
 	w->ack_open = true;
-	while (target_turn(t))
+	for (int i = 0; target_turn(t); i++) {
+		if (i == TURNS_MAX)
+			return err_set(e, DM_ENV, "more is asked for than we answer");
 		if ((target_said(t) && window_take_acks(w, e)) || window_emit(w, e) || frame_pump(w->out, e) < 0)
 			return -1;
+	}
 	return w->ack_open ? window_take_acks(w, e) : 0;
 }
 
