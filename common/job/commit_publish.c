@@ -12,18 +12,24 @@ int commit_join(struct commit *c, struct err *e)
 	return c->session ? 0 : -1;
 }
 
-/* The state of a disk in the latest checkpoint: it was checked when that one
- * was made, so only what differs from it needs a look. */
+/* Of changes: the disk in the latest checkpoint, which was checked when it was
+ * made, so only what differs from it needs a look.  Whoever sends all of a disk
+ * may do so because some of it was lost. */
+static const struct checkpoint_disk *known(const struct commit *c, const char *disk)
+{
+	return c->latest && c->hello.kind == KIND_INCREMENTAL ? checkpoint_disk(c->latest, disk) : NULL;
+}
+
 static const struct id *known_root(const struct commit *c, const char *disk)
 {
-	const struct checkpoint_disk *d = c->latest ? checkpoint_disk(c->latest, disk) : NULL;
+	const struct checkpoint_disk *d = known(c, disk);
 
 	return d && checkpoint_disk_stored(d) && !d->partial ? &d->root : NULL;
 }
 
 static const struct id *known_tree(const struct commit *c, const char *disk)
 {
-	const struct checkpoint_disk *d = c->latest ? checkpoint_disk(c->latest, disk) : NULL;
+	const struct checkpoint_disk *d = known(c, disk);
 
 	return d && d->has_tree ? &d->tree : NULL;
 }
@@ -89,6 +95,16 @@ static int check_store(struct commit *c, struct err *e)
 static int decide(struct commit *c, struct err *e)
 {
 	return c->session ? session_decide(c->site, c->session, c->how->workload, c->latest ? c->latest->seq + 1 : 1, e) : 0;
+}
+
+/* Something that was written was lost: whoever took this session up again would
+ * take it for done again. */
+static void give_up(struct commit *c, const struct err *e)
+{
+	struct err ignored = { 0 };
+
+	if (e->code == DM_NO && c->session)
+		session_end(c->site, c->session, &ignored);
 }
 
 /* The session in whose chunk store the new states are. */
@@ -158,8 +174,12 @@ int commit_publish(struct commit *c, struct checkpoint **out, struct err *e)
 		c->latest = NULL;
 		return 0;
 	}
-	if (join_for_store(c, e) || decide(c, e) || check_store(c, e))
+	if (join_for_store(c, e) || decide(c, e))
 		return -1;
+	if (check_store(c, e)) {
+		give_up(c, e);
+		return -1;
+	}
 	r = make_record(c);
 	if (catalog_commit(c->site, r, e)) {
 		checkpoint_free(r);

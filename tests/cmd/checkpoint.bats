@@ -165,6 +165,20 @@ count() {
 	[ "$(count)" -eq 0 ]
 }
 
+@test "all of a disk again over packs that were lost makes no checkpoint, until verify forgot them" {
+	checkpoint a.raw
+	mkdir lost
+	find site/chunks/packs -name '*.pack' -exec mv {} lost/ \;
+	store a.raw
+	exits 1 seal
+	one_line vdb
+	[ "$(dm-checkpoint list --json site | jq length)" = 1 ]
+	exits 1 dm-checkpoint verify site
+	checkpoint a.raw
+	sh_exits 0 "dm-recover site web1 | dm-send repo:site | dm-write back.raw"
+	same a.raw back.raw
+}
+
 @test "a state that is stored but in no session of the site is refused" {
 	store a.raw
 	dm-checkpoint abandon site
