@@ -230,7 +230,7 @@ static int take_frame(struct apply *a, struct frame_in *in, struct frame *f, str
 		return take_end(a, in, f, e);
 	}
 	if (f->flags & FF_MAY_IGNORE)
-		return pass(a, f, e);
+		return passed_check(f, &a->hello, e) < 0 ? -1 : pass(a, f, e);
 	return err_set(e, DM_BAD, "input: a %s frame among chunks", frame_type_name(f->type));
 }
 

@@ -131,7 +131,7 @@ static int take(struct commit *c, struct frame *f, struct err *e)
 	case FT_NAK:
 	case FT_STAT:
 	case FT_PROGRESS:
-		rc = 0;
+		rc = passed_check(f, &c->hello, e);
 		break;
 	default:
 		if (f->flags & FF_MAY_IGNORE)

@@ -74,6 +74,11 @@ static int take_end(struct describing *s, const struct frame *f, struct err *e)
 	return end_put(s->o, &s->tally, e) == 0 ? frame_flush(s->o, e) : -1;
 }
 
+static int pass(struct describing *s, const struct frame *f, struct err *e)
+{
+	return passed_check(f, &s->hello, e) == 0 ? frame_pass(s->o, f, e) : -1;
+}
+
 /* A root holds for one chunk size only. */
 static int take_final(struct describing *s, const struct frame *f, struct err *e)
 {
@@ -83,14 +88,12 @@ static int take_final(struct describing *s, const struct frame *f, struct err *e
 	if (r == 0 && s->regrid && (x.flags & FINAL_ROOT))
 		r = err_set(e, DM_USAGE, "--chunk-size: the input's roots hold for its own chunk size");
 	final_free(&x);
-	return r == 0 ? frame_pass(s->o, f, e) : -1;
+	return r == 0 ? pass(s, f, e) : -1;
 }
 
 /* One frame: 0 go on, 1 that was END, -1. */
 static int take_frame(struct describing *s, const struct frame *f, struct err *e)
 {
-	struct barrier b;
-
 	switch (f->type) {
 	case FT_EXTENT:
 		return take_extents(s, f, e);
@@ -101,10 +104,9 @@ static int take_frame(struct describing *s, const struct frame *f, struct err *e
 	case FT_FINAL:
 		return take_final(s, f, e);
 	case FT_BARRIER:
-		return barrier_decode(f, &b, e) == 0 ? frame_pass(s->o, f, e) : -1;
 	case FT_STAT:
 	case FT_PROGRESS:
-		return frame_pass(s->o, f, e);
+		return pass(s, f, e);
 	default:
 		if (f->flags & FF_MAY_IGNORE)
 			return frame_pass(s->o, f, e);

@@ -177,8 +177,6 @@ static int take_end(struct requests *q, const struct frame *f, struct err *e)
 /* 1 after END. */
 static int take_frame(struct requests *q, struct frame *f, struct err *e)
 {
-	struct final fin;
-
 	switch (f->type) {
 	case FT_DESC:
 		return take_desc(q, f, e);
@@ -191,19 +189,15 @@ static int take_frame(struct requests *q, struct frame *f, struct err *e)
 	case FT_END:
 		return take_end(q, f, e);
 	case FT_BARRIER:
-		if (barrier_decode(f, &(struct barrier){ 0 }, e) < 0)
-			return -1;
-		break;
 	case FT_FINAL:
-		if (final_decode(f, &fin, e) < 0)
-			return -1;
-		final_free(&fin);
 		break;
 	default:
 		if (!(f->flags & FF_MAY_IGNORE))
 			return err_set(e, DM_BAD, "input: a %s frame among requests",
 			    frame_type_name(f->type));
 	}
+	if (passed_check(f, &q->m->hello, e) < 0)
+		return -1;
 	return emit_ask_pass(q->m, f) < 0 ? cause_take(&q->m->cause, e) : 0;
 }
 

@@ -81,25 +81,6 @@ static int take_barrier(struct filter *x, const struct frame *f, struct err *e)
 	return epochs_close(&x->taken.epochs, f->epoch, &b, e);
 }
 
-/* Bodies that only the target reads still have to be well-formed here. */
-static int take_other(struct filter *x, const struct frame *f, struct err *e)
-{
-	struct final fin;
-	struct nak nak;
-
-	if (f->type != FT_PROGRESS && f->disk >= x->hello.ndisks)
-		return err_set(e, DM_BAD, "input: a %s frame of an unknown disk",
-		    frame_type_name(f->type));
-	if (f->type == FT_NAK)
-		return nak_decode(f, &nak, e);
-	if (f->type == FT_FINAL) {
-		if (final_decode(f, &fin, e) < 0)
-			return -1;
-		final_free(&fin);
-	}
-	return 0;
-}
-
 static int take_end(struct filter *x, const struct frame *f, struct err *e)
 {
 	struct tally end;
@@ -131,7 +112,7 @@ static int take_frame(struct filter *x, const struct frame *f, struct err *e)
 	case FT_NAK:
 	case FT_STAT:
 	case FT_PROGRESS:
-		return take_other(x, f, e);
+		return passed_check(f, &x->hello, e);
 	case FT_END:
 		return take_end(x, f, e);
 	case FT_DESC:

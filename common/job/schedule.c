@@ -43,7 +43,7 @@ struct schedule {
 struct schedule *schedule_new(const struct hello *h, const struct schedule_options *o, int64_t now)
 {
 	struct schedule *s = x_alloc(sizeof *s);
-	size_t memory = min64(LOOKAHEAD, LOOKAHEAD_ALL / max64(h->ndisks, 1));
+	size_t memory = min64(LOOKAHEAD, LOOKAHEAD_ALL / h->ndisks);
 
 	s->h = h;
 	s->o = *o;
@@ -234,7 +234,7 @@ int schedule_next(struct schedule *s, struct issue *out, int64_t now, struct err
 	if (s->since >= s->o.interval)
 		return issue_barrier(s, out);
 	s->paced = 0;
-	for (uint32_t i = 0; s->h->ndisks && i <= s->h->ndisks && !s->paced; i++) {
+	for (uint32_t i = 0; i <= s->h->ndisks && !s->paced; i++) {
 		if (s->turn_cost >= TURN)
 			turn_pass(s);
 		r = lane_next(s, s->turn, out, now, e);

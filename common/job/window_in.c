@@ -141,6 +141,8 @@ static int take_news(struct window *w, const struct frame *f, struct err *e)
 {
 	struct progress_rec p;
 
+	if (passed_check(f, &w->hello, e) < 0)
+		return -1;
 	if (f->type == FT_PROGRESS) {
 		if (progress_decode(f, &p, e) < 0)
 			return -1;

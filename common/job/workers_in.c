@@ -126,16 +126,9 @@ static int take_barrier(struct workers *x, const struct frame *f, struct err *e)
 	return 0;
 }
 
-static int take_final(struct workers *x, const struct frame *f, struct err *e)
+static int pass(struct workers *x, const struct frame *f, struct err *e)
 {
-	struct final fin;
-
-	if (f->disk >= x->hello.ndisks)
-		return err_set(e, DM_BAD, "input: a final point of an unknown disk");
-	if (final_decode(f, &fin, e) < 0)
-		return -1;
-	final_free(&fin);
-	return frame_pass(x->out, f, e);
+	return passed_check(f, &x->hello, e) < 0 ? -1 : frame_pass(x->out, f, e);
 }
 
 static int take_end(struct workers *x, const struct frame *f, struct err *e)
@@ -173,14 +166,14 @@ static int take_frame(struct workers *x, struct frame *f, struct err *e)
 	case FT_BARRIER:
 		return take_barrier(x, f, e);
 	case FT_FINAL:
-		return take_final(x, f, e);
+		return pass(x, f, e);
 	case FT_END:
 		return take_end(x, f, e);
 	case FT_CHUNK:
 		return err_set(e, DM_USAGE, "input: chunks, not requests "
 		    "(without a command dm-recv takes chunks)");
 	default:
-		return frame_misplaced(f, "input", e) < 0 ? -1 : frame_pass(x->out, f, e);
+		return frame_misplaced(f, "input", e) < 0 ? -1 : pass(x, f, e);
 	}
 }
 

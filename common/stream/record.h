@@ -158,6 +158,10 @@ struct progress_rec {
 int progress_decode(const struct frame *f, struct progress_rec *p, struct err *e);
 int progress_put(struct frame_out *o, uint32_t disk, const struct progress_rec *p, struct err *e);
 
+/* What steers and is passed on to who reads it must be what that one takes: 0,
+ * or -1 (DM_BAD).  Frames of other types are not looked at. */
+int passed_check(const struct frame *f, const struct hello *h, struct err *e);
+
 /* ABORT fills *e from the frame: code, class, text, relayed = 1.  Always -1
  * (DM_BAD if the frame itself is wrong). */
 int abort_decode(const struct frame *f, struct err *e);

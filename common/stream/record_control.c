@@ -204,3 +204,33 @@ int abort_put(struct frame_out *o, const struct err *e, struct err *e2)
 	free(text);
 	return frame_put1(o, FT_ABORT, 0, 0, 0, body, len, e2);
 }
+
+int passed_check(const struct frame *f, const struct hello *h, struct err *e)
+{
+	struct progress_rec p;
+	struct barrier b;
+	struct stats st;
+	struct final x;
+	struct nak n;
+	int rc;
+
+	switch (f->type) {
+	case FT_BARRIER:
+		return barrier_decode(f, &b, e);
+	case FT_PROGRESS:
+		return progress_decode(f, &p, e);
+	case FT_NAK:
+		rc = nak_decode(f, &n, e);
+		break;
+	case FT_STAT:
+		rc = stat_decode(f, &st, e);
+		break;
+	case FT_FINAL:
+		rc = final_decode(f, &x, e);
+		final_free(&x);
+		break;
+	default:
+		return 0;
+	}
+	return rc < 0 ? -1 : disk_check(f, h, e);
+}

@@ -116,10 +116,8 @@ static int names_differ(const struct hello *h, struct err *e)
 
 static int disks_decode(struct cursor *c, struct hello *h, struct err *e)
 {
-	if (h->ndisks > HELLO_DISKS_MAX || (size_t)h->ndisks * DISK_MIN > cur_left(c))
+	if (!h->ndisks || h->ndisks > HELLO_DISKS_MAX || (size_t)h->ndisks * DISK_MIN > cur_left(c))
 		return err_set(e, DM_BAD, "hello frame: %u disks cannot be in it", h->ndisks);
-	if (!h->ndisks)
-		return 0;
 	h->disk = x_array(h->ndisks, sizeof(*h->disk));
 	for (uint32_t i = 0; i < h->ndisks; i++)
 		if (disk_decode(c, &h->disk[i], e) < 0)

@@ -42,24 +42,23 @@ static void failed(const struct err *e)
 	assert(e->relayed || *e->text);
 }
 
-/* What went out; to its END if it is whole.  Bodies that are passed on to who
- * reads them need not be right here. */
+/* What went out; to its END if it is whole. */
 static void show(bool whole)
 {
 	struct frame_in *in = frame_in_new(STDOUT_FILENO, "output");
 	struct stream_json *s = stream_json_new();
-	struct err e = { 0 }, of_json = { 0 };
-	struct frame f = { .type = 0 };
 	struct buf out = { 0 };
+	struct err e = { 0 };
+	struct frame f;
 
 	fuzz_sink_read(STDOUT_FILENO);
-	while (f.type != FT_END && f.type != FT_ABORT && frame_read(in, &f, &e) > 0) {
+	while (!stream_json_ended(s) && frame_read(in, &f, &e) > 0) {
 		out.len = 0;
-		if (!of_json.code)
-			json_print(s, &f, true, &out, &of_json);
+		if (json_print(s, &f, true, &out, &e))
+			break;
 	}
 	if (whole)
-		assert(!e.code && f.type == FT_END && !frame_in_close(in, &e));
+		assert(!e.code && stream_json_ended(s) == FT_END && !frame_in_close(in, &e));
 	buf_free(&out);
 	stream_json_free(s);
 	frame_in_free(in);

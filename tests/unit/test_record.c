@@ -92,6 +92,7 @@ static void hello_refusals(void)
 	hello_bad(37, "\0", 1, "kind");
 	hello_bad(37, "\5", 1, "kind");
 	hello_bad(40, "\1\0\0\0", 4, "bytes too many");
+	hello_bad(40, "\0\0\0\0", 4, "cannot be in it");
 	hello_bad(40, "\3\0\0\0", 4, "cannot be in it");
 	hello_bad(40, "\377\377\377\377", 4, "cannot be in it");
 	hello_bad(44, "\1", 1, "reserved");

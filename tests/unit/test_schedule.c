@@ -108,21 +108,6 @@ static void test_nothing_has_a_barrier_too(void)
 	schedule_free(s);
 }
 
-static void test_no_disks(void)
-{
-	struct schedule *s;
-	struct issue x;
-
-	hello.ndisks = 0;
-	s = make(true, MIB(4), GIB(1));
-	CHECK(!next(s, &x));
-	schedule_close(s);
-	CHECK(next(s, &x) && x.type == FT_BARRIER && !x.barrier.count);
-	CHECK(!next(s, &x) && schedule_done(s));
-	schedule_free(s);
-	hello.ndisks = 3;
-}
-
 static void test_disks_take_turns(void)
 {
 	struct schedule *s = make(true, MIB(16), GIB(1));
@@ -441,7 +426,6 @@ int main(void)
 	RUN(test_a_run_is_cut_and_the_window_holds);
 	RUN(test_to_the_end);
 	RUN(test_nothing_has_a_barrier_too);
-	RUN(test_no_disks);
 	RUN(test_disks_take_turns);
 	RUN(test_barriers_by_interval);
 	RUN(test_entries_without_data_need_no_credit_but_are_bounded);
