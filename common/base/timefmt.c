@@ -5,15 +5,14 @@
 #include "base/bytes.h"
 #include "base/timefmt.h"
 
-#define NS INT64_C(1000000000)
-#define SECONDS_MAX (INT64_MAX / NS)
+#define SECONDS_MAX (INT64_MAX / SECOND)
 
 static int64_t clock_ns(clockid_t c)
 {
 	struct timespec t;
 
 	clock_gettime(c, &t);
-	return (int64_t)t.tv_sec * NS + t.tv_nsec;
+	return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
 }
 
 int64_t time_now(void)
@@ -66,7 +65,7 @@ static int digits(const char **s, int n, int *out)
 /* [:SS[.fraction]] after HH:MM. */
 static int parse_seconds(const char **s, struct tm *tm, int64_t *ns)
 {
-	int64_t unit = NS / 10;
+	int64_t unit = SECOND / 10;
 
 	*ns = 0;
 	if (**s != ':')
@@ -128,7 +127,7 @@ static int parse_calendar(const char *s, int64_t *out)
 	tm.tm_mon--;
 	if (to_epoch(s, &tm, &seconds) < 0)
 		return -1;
-	*out = seconds * NS + ns;
+	*out = seconds * SECOND + ns;
 	return 0;
 }
 
@@ -137,15 +136,15 @@ int time_parse(const char *s, int64_t now, int64_t *out)
 	uint64_t v;
 
 	if (*s == '-') {
-		if (duration_parse(s + 1, &v) < 0 || (int64_t)v > now / NS)
+		if (duration_parse(s + 1, &v) < 0 || (int64_t)v > now / SECOND)
 			return -1;
-		*out = now - (int64_t)v * NS;
+		*out = now - (int64_t)v * SECOND;
 		return 0;
 	}
 	if (*s == '@') {
 		if (u64_parse(s + 1, 0, (uint64_t)SECONDS_MAX, &v) < 0)
 			return -1;
-		*out = (int64_t)v * NS;
+		*out = (int64_t)v * SECOND;
 		return 0;
 	}
 	return parse_calendar(s, out);
@@ -153,7 +152,7 @@ int time_parse(const char *s, int64_t now, int64_t *out)
 
 char *time_format(int64_t ns, char out[32])
 {
-	time_t t = (time_t)(ns / NS);
+	time_t t = (time_t)(ns / SECOND);
 	struct tm tm;
 
 	gmtime_r(&t, &tm);

@@ -12,6 +12,7 @@ int time_parse(const char *s, int64_t now, int64_t *out);
 char *time_format(int64_t ns, char out[32]);
 int64_t time_now(void);		/* wall clock */
 int64_t time_mono(void);	/* monotonic, nanoseconds */
+#define SECOND 1000000000ll	/* of either */
 /* "2h", "30m", "15s", "7d" as seconds.  0 or -1. */
 int duration_parse(const char *s, uint64_t *seconds);
 

@@ -13,7 +13,6 @@
 #include "base/timefmt.h"
 #include "http/retry.h"
 
-#define SECOND 1000000000ll
 #define CONNECT_S 10L
 #define STALL_S 20L		/* less than one byte a second for so long */
 #define SIGN_AGAIN 2
@@ -81,11 +80,6 @@ void http_reply_free(struct http_reply *r)
 {
 	if (!r->fixed)
 		buf_free(&r->body);
-}
-
-int64_t http_date(const char *s)
-{
-	return (int64_t)curl_getdate(s, NULL);
 }
 
 static void sleep_until(int64_t when)

@@ -63,7 +63,8 @@ void http_client_free(struct http_client *c);
 int http_do(struct http_client *c, const struct http_request *q, struct http_reply *r, struct err *e);
 void http_reply_free(struct http_reply *r);	/* harmless twice */
 
-/* Seconds since the epoch of a header Date, -1 if it is none. */
+/* Seconds since the epoch of a header Date, -1 if it is none, or so late that
+ * nanoseconds cannot hold it (date.c). */
 int64_t http_date(const char *s);
 
 #endif

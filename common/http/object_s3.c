@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "base/object.h"
+#include "base/timefmt.h"
 #include "http/aws_sign.h"
 #include "http/client.h"
 #include "http/s3_list.h"
 
 #define PARALLEL 32u		/* requests in flight */
 #define ATTEMPT_S 300u		/* one transfer; a silent one ends sooner (client.c) */
-#define SECOND INT64_C(1000000000)
 #define EMPTY_MAX 1000u		/* pages of a list, one after another */
 #define ANSWER_MAX (4u << 20)	/* 1,000 lines of a list are about 400 KB */
 
@@ -335,16 +335,14 @@ static int page_get(struct s3 *s, const char *prefix, const char *token, struct 
 	struct call c = { .s3 = s, .sig = { .method = "GET", .path = path, .query = query, .nquery = token ? 4 : 3 } };
 	struct http_reply r = { .max = ANSWER_MAX, .want = want, .nwant = WANTS };
 	int rc = call_do(&c, NULL, 0, 0, &r, e);
-	int64_t when;
 
 	if (rc == 0 && r.status != 200)
 		rc = err_set(e, DM_NO, "list of %s: answered %d", full, r.status);
 	if (rc == 0)
 		rc = s3_page_parse(r.body.p, r.body.len, page, e);
-	when = http_date(want[WANT_DATE].value);
-	if (rc == 0 && (when < 0 || when > INT64_MAX / SECOND))
+	*now = http_date(want[WANT_DATE].value) * SECOND;
+	if (rc == 0 && *now < 0)
 		rc = err_set(e, DM_ENV, "list of %s: an answer that does not tell the time", full);
-	*now = rc == 0 ? when * SECOND : 0;
 	http_reply_free(&r);
 	free(path);
 	free(full);

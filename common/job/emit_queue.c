@@ -7,7 +7,7 @@
 #include "base/timefmt.h"
 
 #define SLOTS_MAX 24u		/* chunks of the largest size: 24 MiB */
-#define STAT_EVERY_NS 1000000000
+#define STAT_EVERY_NS SECOND
 #define SPLICE_MIN 65536u	/* smaller chunks are cheaper copied */
 
 static struct slot *slot_at(struct emit *m, uint64_t n)

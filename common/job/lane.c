@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/pool.h"
+#include "base/timefmt.h"
 #include "job/lane.h"
 
 #define CREW_DEPTH 4096
@@ -112,9 +113,9 @@ static struct timespec in_ms(int ms)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	t.tv_sec += ms / 1000;
 	t.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
+	if (t.tv_nsec >= SECOND) {
 		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
+		t.tv_nsec -= SECOND;
 	}
 	return t;
 }

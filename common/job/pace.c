@@ -4,9 +4,9 @@
 #include <time.h>
 
 #include "base/bytes.h"
+#include "base/timefmt.h"
 #include "job/pace.h"
 
-#define SECOND 1000000000ll
 #define BLOCKS 50		/* booked in a second, at most */
 #define BURST (SECOND / 20)	/* of a while without traffic */
 #define STALE (3600 * SECOND)	/* a moment so far ahead is of another clock */

@@ -10,10 +10,10 @@
 
 #include "base/extent.h"
 #include "base/fdio.h"
+#include "base/timefmt.h"
 #include "job/failure.h"
 #include "job/window_impl.h"
 
-#define SECOND 1000000000ll
 /* After our END and theirs: for the end of file behind it. */
 #define LEAVE_AFTER (2 * SECOND)
 /* After a failure: for the ABORT to go out, or for one to come in. */

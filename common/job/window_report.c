@@ -10,9 +10,9 @@
 
 #include "base/bytes.h"
 #include "base/fdio.h"
+#include "base/timefmt.h"
 #include "job/window_impl.h"
 
-#define SECOND 1000000000ll
 #define SPAN 61			/* seconds a rate is taken over, and one */
 #define RATE_LEAST 2		/* seconds before it is told */
 

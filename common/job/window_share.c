@@ -1,8 +1,8 @@
 /* dm-window's part in what the node shares: budget, probes, rate limits; and
  * what it tells of its windows. */
+#include "base/timefmt.h"
 #include "job/window_impl.h"
 
-#define SECOND 1000000000ll
 /* How soon a clock that has passed is looked at again. */
 #define IDLE_TURN 10000000ll
 

@@ -17,7 +17,6 @@
 #include "job/workers.h"
 #include "stream/seal.h"
 
-#define SECOND 1000000000ll
 #define MILLISECOND 1000000ll
 #define ATTEMPTS_MAX 8		/* of one request */
 

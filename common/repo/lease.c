@@ -14,8 +14,8 @@
 
 #include "base/bytes.h"
 #include "base/fdio.h"
+#include "base/timefmt.h"
 
-#define SECOND 1000000000ll
 #define BEATS 6u		/* in the time a lease lasts */
 
 struct lease {

@@ -1,8 +1,8 @@
 #include <time.h>
 
+#include "base/timefmt.h"
 #include "repo/retention.h"
 
-#define SECOND INT64_C(1000000000)
 #define DAY (INT64_C(86400) * SECOND)
 
 static int64_t day_of(int64_t t)

@@ -16,7 +16,6 @@
 
 #define TICK_MS 500
 #define SLOW_FACTOR 10	/* a flush may take that much longer */
-#define SECOND 1000000000ll
 
 /* ---- the connection's thread ---- */
 

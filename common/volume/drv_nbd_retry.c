@@ -11,7 +11,6 @@
 #include "base/timefmt.h"
 #include "volume/drv_nbd.h"
 
-#define SECOND INT64_C(1000000000)
 #define LONGEST (300 * SECOND)	/* of one call, all in all */
 
 bool nbdv_passes(int errnum)

@@ -4,10 +4,10 @@
  * wanted with a newline behind each, the body.  Refused with a sentence, or
  * understood. */
 #include <assert.h>
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/no_http.h"
 #include "base/object.h"
 #include "file.h"
 #include "http/aws_profile.h"
@@ -23,33 +23,7 @@ extern const struct object_ops object_s3;
 
 /* ---- the client ---- */
 
-struct http_client { char none; };
-static struct http_client client;
 static const uint8_t *at, *end;
-
-struct http_client *http_client_new(unsigned limit, double rate, struct err *e)
-{
-	(void)limit;
-	(void)rate;
-	(void)e;
-	return &client;
-}
-
-void http_client_free(struct http_client *c)
-{
-	assert(!c || c == &client);
-}
-
-void http_reply_free(struct http_reply *r)
-{
-	if (!r->fixed)
-		buf_free(&r->body);
-}
-
-int64_t http_date(const char *s)
-{
-	return (int64_t)curl_getdate(s, NULL);
-}
 
 static void take_headers(struct http_reply *r, const uint8_t *p, size_t len)
 {

@@ -9,11 +9,11 @@
 
 #include "base/bytes.h"
 #include "base/slots.h"
+#include "base/timefmt.h"
 #include "job/budget.h"
 #include "job/pace.h"
 #include "../lib/unit.h"
 
-#define SECOND 1000000000ll
 
 static struct err e;
 static char dir[] = "/tmp/test_budget.XXXXXX";
