@@ -19,6 +19,7 @@
 #include "repo/site_cache.h"
 #include "repo/site_store.h"
 
+#define NO_SITE "%s is not a site: is it mounted? ('dm-checkpoint init %s' makes a new one)"
 #define SITE_FORMAT 1
 #define SITE_CHUNK (1u << 20)
 #define SITE_MAP (256u << 20)
@@ -307,8 +308,7 @@ json_t *site_config_load(struct site *s, struct err *e)
 	int fd = openat(s->dir, SITE_CONFIG, O_RDONLY | O_CLOEXEC);
 
 	if (fd == -1 && errno == ENOENT)
-		err_set(e, DM_NO, "%s is not a site: make one with 'dm-checkpoint init %s'", s->path,
-		    s->path);
+		err_set(e, DM_NO, NO_SITE, s->path, s->path);
 	else if (fd == -1 || !(text = fd_slurp(fd, SITE_CONFIG_MAX, &len)))
 		err_sys(e, DM_ENV, errno, "read %s/config", s->path);
 	else if (!(j = jsontext_parse(text, len, &je)))
@@ -333,7 +333,7 @@ struct site *site_open_locked(const char *name, struct err *e)
 	if (s->dir != -1)
 		j = site_config_load(s, e);
 	else if (errno == ENOENT || errno == ENOTDIR)
-		err_set(e, DM_NO, "%s is not a site: make one with 'dm-checkpoint init %s'", path, path);
+		err_set(e, DM_NO, NO_SITE, path, path);
 	else
 		err_sys(e, DM_ENV, errno, "open %s", path);
 	if (!j)

@@ -61,7 +61,7 @@ change() {
 	plan '.site |= sub("/site$"; "/empty")'
 	mkdir empty
 	exits 1 dm-replicate plan.json
-	[[ $err == "dm-replicate: w: $T/empty: there is no site in it: is it mounted?"* ]]
+	[[ $err == "dm-replicate: w: $T/empty: no such site: is it mounted, and may you read it?"* ]]
 	[ -z "$(ls -A empty)" ]
 	plan
 	touch site/locks
