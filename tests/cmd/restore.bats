@@ -119,7 +119,8 @@ teardown() { dm_teardown; }
 
 @test "told to end, it writes no more" {
 	mkdir bin
-	printf '#!/bin/sh\nexec sleep 1000\n' >bin/dm-send
+	# One that takes its time to end is waited for.
+	printf '#!/bin/bash\nsleep 1000 &\ntrap "kill $!; sleep 1; : >ended; exit" TERM\nwait\n' >bin/dm-send
 	chmod +x bin/dm-send
 	export TMPDIR=$T
 	background "PATH=$T/bin:\$PATH; exec dm-restore $site one $T/x"
@@ -127,6 +128,7 @@ teardown() { dm_teardown; }
 	kill -TERM "$group"
 	rc=0; wait "$group" || rc=$?
 	[ "$rc" -eq 4 ]
+	[ -e ended ]
 	[ -z "$(pgrep -f "^dm-(write|window|recover) .*$T")" ]
 	[ -z "$(find . -name 'tmp.*')" ]
 }
